@@ -1,0 +1,51 @@
+"""labkit: a lab suite for the CLIP era of text-to-image.
+
+    from labkit import Lab, VQGANCLIP, show
+    lab = Lab()
+    result = show(VQGANCLIP(prompt="a red apple in the snow", steps=150), lab)
+    result.save("apple.png")
+
+The names a notebook needs; each is imported when it is first used, so that `import labkit` loads neither torch nor a model.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "labkit.lab": "Lab",
+    "labkit.spec": "METHODS MEASURES Method Measure NonFiniteError Spec SpecError Step Training",
+    "labkit.prompt": "Prompt PromptError parse parse_story",
+    "labkit.image": "ImageError ImageInput contact_sheet grid open_upload read_recipe save_png strip",
+    "labkit.methods.vqgan_clip": "Canvas ImagePrompt NoisePrompt Optimiser VQGANCLIP",
+    "labkit.clip.cutouts": "Cutouts",
+    "labkit.clip.similarity": "SimilarityMatrix",
+    "labkit.check": "check_environment format_findings",
+    "labkit.views.result": "Result collect",
+    "labkit.views.notebook": "show",
+    "labkit.views.controls": "controls",
+    "labkit.views.replay": "replay spec_from_png",
+    "labkit.views.sweep": "sweep",
+    "labkit.views.video": "write_video",
+    "labkit.zoo": "WeightsError models",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name == "__version__":  # stands in pyproject.toml only
+        from importlib import metadata
+
+        try:
+            value = metadata.version("labkit")
+        except metadata.PackageNotFoundError:  # a checkout that is not installed
+            value = "unknown"
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'labkit' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

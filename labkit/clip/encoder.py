@@ -1,0 +1,90 @@
+"""One face for every CLIP, pocket or full-size: pictures and texts → unit vectors, and words it has never seen."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from labkit import zoo
+from labkit.data import data_path
+from labkit.fetch import sha256_of
+from labkit.models.clip import MEAN, STD, PocketCLIP, SubwordTokenizer
+
+
+class Encoder:
+    """A frozen CLIP with its tokenizer and preprocessing.
+
+    `size` is the side of the pictures it reads, `scale` its logit scale (1/temperature), `name` and `sha256` identify it.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer, size: int, mean, std, name: str, sha256: str | None = None,
+                 vocabulary=None):
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer, self.size, self.name, self.sha256 = tokenizer, size, name, sha256
+        self._unknown = vocabulary
+        device = next(model.parameters()).device
+        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._mean.device
+
+    @property
+    def scale(self) -> float:
+        """The model's own logit scale: softmax(scale · cosine) is its probability."""
+        return float(self.model.logit_scale.exp())
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1], any side → unit vectors (B, D), fp32, differentiable. Pictures of another side
+        are resampled (antialiased bicubic), squashed if they are not square."""
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(f"x: shape {tuple(x.shape)} must be (B, 3, H, W)")
+        if x.shape[-2:] != (self.size, self.size):
+            x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        return F.normalize(self.model.encode_image((x - self._mean) / self._std).float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: list[str], batch: int = 256) -> Tensor:
+        """Texts → unit vectors (N, D), fp32."""
+        if not texts or any(not t.strip() for t in texts):
+            raise ValueError("texts: every text needs at least one character")
+        parts = [self.model.encode_text(self.tokenizer(texts[k:k + batch]).to(self.device)).float()
+                 for k in range(0, len(texts), batch)]
+        return F.normalize(torch.cat(parts), dim=-1)
+
+    def notices(self, text: str) -> list[str]:
+        """What a user should know about how this model reads the text: unknown words, a text that is cut."""
+        out = []
+        unknown = self._unknown(text) if self._unknown else ()
+        if unknown:
+            words = ", ".join(repr(w) for w in unknown)
+            out.append(f"the pocket model has never seen {words}")
+        length = self.tokenizer.context_length
+        ids = self.tokenizer.ids(text) if hasattr(self.tokenizer, "ids") else self.tokenizer.encode(text)
+        extra = 0 if hasattr(self.tokenizer, "ids") else 2
+        if len(ids) + extra > length:
+            out.append(f"the text has {len(ids) + extra} tokens, the model reads the first {length}")
+        return out
+
+
+def load_encoder(name: str, device: torch.device | str) -> Encoder:
+    """'pocket', 'pocket-guide', or anything that `load_openclip` takes ('ViT-B-32/openai', 'hf-hub:…', 'local-dir:…')."""
+    if name.startswith("pocket"):
+        from labkit.world import unknown_words
+
+        path = data_path("models", f"{POCKET_FILES[name]}.safetensors")
+        tensors, about = zoo.load_tensors(path)
+        model = PocketCLIP.from_dict(about["config"])
+        zoo.load_state(model, tensors, path.name)
+        tokenizer = SubwordTokenizer(about["tokenizer"], model.config.context_length)
+        return Encoder(model.to(device), tokenizer, model.config.image_size, MEAN, STD, name, sha256_of(path), unknown_words)
+    from labkit.models.openclip import load_openclip
+
+    model, tokenizer, preprocess = load_openclip(name, device)
+    return Encoder(model, tokenizer, preprocess["size"], preprocess["mean"], preprocess["std"], name)
+
+
+POCKET_FILES = {"pocket": "clip", "pocket-guide": "clip_guide"}

@@ -1,0 +1,1 @@
+"""How well it works: the figures of the model cards and the studies of the source reports."""

@@ -1,0 +1,130 @@
+"""What the pocket models can do, on unseen scenes: the figures of the model cards.
+
+    python -m labkit evaluate clip | judge | vqgan | painting
+
+Every function returns a table (rows: all, one per style, held-out) of shares in [0, 1] unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from labkit.training.bank import SceneBank, scene_bank
+from labkit.training.clip import class_captions
+from labkit.world import caption, classes, words
+
+ATTRIBUTES = ("subject", "colour", "setting", "style")
+
+
+def _rows(bank: SceneBank, held: SceneBank) -> dict[str, tuple[SceneBank, list[int]]]:
+    styles: dict[str, list[int]] = {s: [] for s in classes("style")}
+    for k in range(len(bank)):
+        styles[bank.scene(k).style].append(k)
+    rows = {"all": (bank, list(range(len(bank)))), "held-out": (held, list(range(len(held))))}
+    return rows | {s: (bank, ks) for s, ks in styles.items()}
+
+
+def _table(hits: Callable[[SceneBank, int], dict[str, float]], n: int) -> pd.DataFrame:
+    """Mean of what `hits(bank, k)` gives for one scene, NaN left out, per row."""
+    bank, held = scene_bank("test", n), scene_bank("held", n)
+    table = {}
+    for name, (b, ks) in _rows(bank, held).items():
+        found = pd.DataFrame([hits(b, k) for k in ks])
+        table[name] = {**found.mean().to_dict(), "n": len(ks)}
+    return pd.DataFrame(table).T
+
+
+def _attribute_hits(scene, top: dict[str, list[str]]) -> dict[str, float]:
+    """Was it seen? One subject has to be the likeliest; two, both among the two likeliest."""
+    names = [p.subject for p in scene.subjects]
+    colours = [p.colour for p in scene.subjects if p.colour]
+    single = len(names) == 1
+    return {"subject": float(top["subject"][0] == names[0]) if single else np.nan,
+            "two subjects": np.nan if single else float(set(names) == set(top["subject"][:2])),
+            "colour": float(top["colour"][0] == colours[0]) if single and colours else np.nan,
+            "setting": float(top["setting"][0] == scene.setting), "style": float(top["style"][0] == scene.style)}
+
+
+def judge_table(lab, n: int = 4000) -> pd.DataFrame:
+    """The judge's shares right."""
+    seen: dict[tuple[int, int], dict] = {}
+
+    def hits(bank, k):
+        if (id(bank), k) not in seen:
+            for start in range(k, min(k + 250, len(bank))):
+                seen.setdefault((id(bank), start), None)
+            block = range(k, min(k + 250, len(bank)))
+            for j, verdict in zip(block, lab.judge.all((bank.images(block) + 1) / 2), strict=True):
+                seen[(id(bank), j)] = {a: verdict.top(a) for a in ATTRIBUTES}
+        return _attribute_hits(bank.scene(k), seen[(id(bank), k)])
+
+    return _table(hits, n)
+
+
+@torch.no_grad()
+def clip_table(lab, n: int = 4000, kind: str = "clip") -> pd.DataFrame:
+    """Zero-shot shares: the nearest of one caption per class ("an apple", "at night", …); a colour is asked of the scene's
+    own subject ("a red apple", "a blue apple", …)."""
+    encoder = getattr(lab, kind)
+    class_texts = {a: encoder.encode_text(class_captions(a)) for a in ("subject", "setting", "style")}
+    of_subject = {}
+    for key, entry in words()["subjects"].items():
+        of_subject[key] = encoder.encode_text([f"a {c} {entry['name']}" for c in classes("colour")])
+    embedded: dict[int, torch.Tensor] = {}
+
+    def hits(bank, k):
+        if id(bank) not in embedded:
+            embedded[id(bank)] = torch.cat([encoder.encode_image((bank.images(range(s, min(s + 250, len(bank)))) + 1) / 2)
+                                            for s in range(0, len(bank), 250)])
+        e, scene = embedded[id(bank)][k], bank.scene(k)
+        top = {a: [classes(a)[j] for j in (t @ e).topk(2).indices] for a, t in class_texts.items()}
+        top["colour"] = [classes("colour")[int((of_subject[scene.subjects[0].subject] @ e).argmax())]]
+        return _attribute_hits(scene, top)
+
+    return _table(hits, n)
+
+
+@torch.no_grad()
+def retrieval(lab, n: int = 1000, kind: str = "clip") -> dict[str, float]:
+    """R@1 and R@5 both ways among `n` scenes whose ground truths differ, with captions that name every attribute."""
+    encoder, bank = getattr(lab, kind), scene_bank("test", 4 * n)
+    chosen, seen = [], set()
+    for k in range(len(bank)):
+        scene = bank.scene(k)
+        if scene.truth not in seen:
+            seen.add(scene.truth)
+            chosen.append(k)
+        if len(chosen) == n:
+            break
+    rng = np.random.default_rng(5)
+    text = encoder.encode_text([caption(bank.scene(k), rng, full=True) for k in chosen])
+    image = torch.cat([encoder.encode_image((bank.images(chosen[s:s + 250]) + 1) / 2) for s in range(0, n, 250)])
+    cosine = text @ image.T
+    own = cosine.diagonal()[:, None]
+    ranks = {"text→image": (cosine > own).sum(1), "image→text": (cosine.T > own).sum(1)}
+    return {f"{way} R@{k}": float((r < k).float().mean()) for way, r in ranks.items() for k in (1, 5)}
+
+
+@torch.no_grad()
+def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
+    """Mean PSNR in dB, and the share of scenes whose reconstruction the judge takes for the same subject as the original;
+    the last column is the share of all codes that the row's scenes use."""
+    bank, held = scene_bank("test", n), scene_bank("held", n)
+    vqgan, table = lab.vqgan, {}
+    for name, (b, ks) in _rows(bank, held).items():
+        psnr, same, used = [], [], set()
+        for s in range(0, len(ks), 100):
+            x = b.images(ks[s:s + 100])
+            z, indices = vqgan.encode(x)
+            y = vqgan.decode(z).clamp(-1, 1)
+            used.update(indices.unique().tolist())
+            psnr += (-10 * torch.log10((x - y).square().mean((1, 2, 3)) / 4)).tolist()
+            pairs = zip(lab.judge.all((x + 1) / 2), lab.judge.all((y + 1) / 2), strict=True)
+            same += [a.subject == c.subject for a, c in pairs]
+        table[name] = {"psnr": np.mean(psnr), "same subject": np.mean(same), "codes used": len(used) / vqgan.n_embed,
+                       "n": len(ks)}
+    return pd.DataFrame(table).T

@@ -1,0 +1,105 @@
+"""The lab holds the models: pocket ones by default, full-size ones by name, each loaded once and shared.
+
+    Lab()                                                       # pocket models, offline
+    Lab(clip="ViT-B-32/openai", vqgan="imagenet-f16-16384", device="cuda")
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+
+import torch
+
+from labkit import zoo
+from labkit.data import data_path
+from labkit.fetch import sha256_of
+from labkit.spec import Measure, Method
+
+
+class Lab:
+    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan`,
+    `lab.judge` and `lab.perceptual`. Loading is locked: one lab serves many visitors. Models are frozen and in eval mode.
+    """
+
+    def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None,
+                 device: str | torch.device | None = None):
+        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "judge": "pocket", "perceptual": "pocket"}
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._models: dict[str, object] = {}
+        self._lock = threading.RLock()
+
+    def __getattr__(self, kind: str):
+        if kind.startswith("_") or kind not in self.names:
+            raise AttributeError(f"a lab has no {kind!r}; it has {', '.join(self.names)}")
+        return self.model(kind)
+
+    def model(self, kind: str):
+        """The model of a kind, loaded on first use."""
+        with self._lock:
+            if kind not in self._models:
+                same = kind == "guide" and self.names["guide"] == self.names["clip"]
+                self._models[kind] = self.model("clip") if same else LOADERS[kind](self.names[kind], self.device)
+            return self._models[kind]
+
+    def require(self, spec: Method | Measure, progress: Callable[[str], None] | None = None) -> None:
+        """Load what a spec needs, so that its run meets loaded models only. `progress` gets a line per model."""
+        for kind in spec.needs:
+            if progress and kind not in self._models:
+                progress(f"loading {kind} ({self.names[kind]})")
+            self.model(kind)
+
+    @property
+    def pocket(self) -> bool:
+        """Whether pictures come from pocket models: then what is shown says so."""
+        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan"))
+
+    def fresh_copy(self, kind: str):
+        """A trainable copy of a pocket model; for 'clip' with its tokenizer's JSON. The lab's own is left as it was."""
+        if kind == "clip":
+            encoder = self.model("clip")
+            return copy.deepcopy(encoder.model), encoder.tokenizer.json
+        model = self.model(kind)
+        return copy.deepcopy(model.net if kind == "judge" else model)
+
+    def fingerprints(self, kinds: tuple[str, ...]) -> dict[str, dict]:
+        """Name and sha256 of the models of some kinds, for recipes."""
+        return {k: {"name": self.names[k], "sha256": getattr(self.model(k), "sha256", None)} for k in kinds}
+
+
+def _load_clip(name: str, device):
+    from labkit.clip.encoder import load_encoder
+
+    return load_encoder(name, device)
+
+
+def _load_vqgan(name: str, device):
+    from labkit.models.vqgan import load_vqgan
+
+    return load_vqgan(name, device)
+
+
+def _load_classifier(kind: str, device):
+    from labkit.models.judge import VGGClassifier
+
+    path = data_path("models", f"{kind}.safetensors")
+    tensors, about = zoo.load_tensors(path)
+    config = about["config"]
+    net = zoo.load_state(VGGClassifier(config["stages"], config["classes"]), tensors, path.name)
+    return net.to(device).eval().requires_grad_(False), sha256_of(path)
+
+
+def _load_judge(name: str, device):
+    from labkit.metrics.judge import Judge
+
+    return Judge(*_load_classifier("judge", device))
+
+
+def _load_perceptual(name: str, device):
+    net, net.sha256 = _load_classifier("perceptual", device)
+    return net
+
+
+LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "judge": _load_judge,
+           "perceptual": _load_perceptual}

@@ -1,0 +1,217 @@
+"""VQGAN+CLIP: paint a prompt by descending through CLIP and a VQGAN's decoder into the latent.
+
+Crowson et al. 2022, "VQGAN-CLIP: Open Domain Image Generation and Editing with Natural Language Guidance":
+
+    picture(z) = clamp((decode(quantize(z)) + 1) / 2, 0, 1)
+    L(z) = Σ_p prompt_loss(CLIP(cutouts(picture(z))), p) + init_weight · MSE(z, z_init) / 2
+    z ← clamp(optimiser(z, ∂L/∂z), codebook min, codebook max), per channel
+
+The gradient meets the picture in two halves: ∂L/∂picture is summed over batches of cutouts, then carried through the decoder
+once. So a batch that does not fit into memory is split without changing the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from labkit.clip.cutouts import Cutouts, Looks, cut, draw
+from labkit.clip.guidance import clamp_with_grad, prompt_loss
+from labkit.image import ImageInput, to_pil
+from labkit.prompt import parse_story
+from labkit.spec import MAX_SEED, Method, NonFiniteError, Spec, SpecError, Step
+
+
+class Canvas(Spec):
+    """Size and start of the picture."""
+
+    width: int = Field(64, ge=16, le=2048, description="Pixels across; a multiple of the VQGAN's f")
+    height: int = Field(64, ge=16, le=2048, description="Pixels down; a multiple of the VQGAN's f")
+    start: Literal["codes", "noise", "gradient", "image"] = Field(
+        "codes", description="codes: random codes; noise, gradient: such a picture, encoded; image: the initial image")
+    init: ImageInput | None = Field(None, description="Initial image, at canvas size")
+    init_weight: float = Field(0.0, ge=0, le=100, description="Pull towards the initial latent (not towards zero)")
+
+    @model_validator(mode="after")
+    def _image_and_start_agree(self):
+        if (self.start == "image") != (self.init is not None):
+            raise ValueError("start='image' and init go together: give both or neither")
+        if self.init and (self.init.width, self.init.height) != (self.width, self.height):
+            raise ValueError(f"init is {self.init.width} × {self.init.height}, the canvas {self.width} × {self.height}: "
+                             "make it with ImageInput.of(image, width, height)")
+        return self
+
+
+class Optimiser(Spec):
+    """How the latent descends."""
+
+    name: Literal["adam", "adamw", "adagrad"] = Field("adam", description="Optimiser of the latent")
+    lr: float = Field(0.1, gt=0, le=5, description="Learning rate")
+    tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother pictures")
+
+
+class ImagePrompt(Spec):
+    """A picture to resemble (or, with a negative weight, not to)."""
+
+    image: ImageInput
+    weight: float = Field(1.0, ge=-100, le=100, description="Pull; negative repels")
+    stop: float = Field(-100.0, ge=-100, le=100, description="No gradient below this distance")
+
+
+class NoisePrompt(Spec):
+    """A random direction of CLIP's space, by seed."""
+
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of the direction")
+    weight: float = Field(1.0, ge=-100, le=100, description="Pull; negative repels")
+
+
+OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
+
+
+class VQGANCLIP(Method):
+    """Paint a prompt with VQGAN+CLIP."""
+
+    needs: ClassVar[tuple[str, ...]] = ("guide", "vqgan")
+    score: ClassVar[str | None] = "clip"
+    weighted_prompts: ClassVar[bool] = True
+
+    prompt: str = Field(..., min_length=1, max_length=2000,
+                        description="What to paint: text[:weight[:stop]] joined by |; ^ changes the prompt on the way")
+    steps: int = Field(200, ge=1, le=10_000, description="Optimiser steps")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of everything random")
+    canvas: Canvas = Field(Canvas(), description="Size and start")
+    cutouts: Cutouts = Field(Cutouts(), description="How CLIP looks")
+    optimiser: Optimiser = Field(Optimiser(), description="How the latent descends")
+    image_prompts: tuple[ImagePrompt, ...] = Field((), max_length=8, description="Pictures to resemble")
+    noise_prompts: tuple[NoisePrompt, ...] = Field((), max_length=8, description="Random directions of CLIP's space")
+    preview_every: int = Field(10, ge=1, le=1000, description="Steps between previews")
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_parses(cls, text: str) -> str:
+        parse_story(text)
+        return text
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        vqgan, guide = lab.vqgan, lab.guide
+        device = next(vqgan.parameters()).device
+        rng = torch.Generator().manual_seed(self.seed)
+        chapters = [self._targets(guide, chapter) for chapter in parse_story(self.prompt)]
+        start = initial_latent(self.canvas, vqgan, rng).to(device)
+        z = start.clone().requires_grad_(True)
+        low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
+        optimiser = OPTIMISERS[self.optimiser.name]([z], lr=self.optimiser.lr)
+        chunk, first = self.cutouts.chunk or self.cutouts.cutn, 0
+        if resume is not None:
+            first, chunk = resume["i"] + 1, resume["chunk"]
+            z.data.copy_(resume["z"])
+            optimiser.load_state_dict(resume["optimiser"])
+            rng.set_state(resume["rng"])
+        notices, last = [n for chapter in parse_story(self.prompt) for p in chapter for n in guide.notices(p.text)], None
+        for i in range(first, self.steps):
+            targets = chapters[i * len(chapters) // self.steps]
+            with torch.enable_grad():
+                decoded = clamp_with_grad((vqgan.decode(vqgan.quantize(z)[0]) + 1) / 2, 0, 1)
+            looks = draw(self.cutouts, self.canvas.height, self.canvas.width, guide.size, rng)
+            pull, losses, score, used = picture_gradient(decoded.detach(), guide, looks, targets, chunk)
+            if used < chunk:
+                notices = [*notices, f"out of memory with {chunk} cutouts a batch; going on with {used}, same gradient"]
+                chunk = used
+            with torch.enable_grad():
+                rest = self.canvas.init_weight * F.mse_loss(z, start) / 2 + self.optimiser.tv * total_variation(z)
+                (grad,) = torch.autograd.grad((decoded * pull).sum() + rest, z)
+            if not (math.isfinite(score) and torch.isfinite(grad).all()):
+                raise NonFiniteError(f"step {i}: the gradient is no longer a number; the last good picture is kept. "
+                                     f"Lower optimiser.lr (now {self.optimiser.lr})", last)
+            look = (i + 1) % self.preview_every == 0 or i in (0, self.steps - 1)
+            picture = to_pil(decoded.detach()) if look else None
+            z.grad = grad
+            optimiser.step()
+            with torch.no_grad():
+                z.clamp_(low, high)
+            extras = {"notices": tuple(notices), "losses": losses}
+
+            def snapshot(i: int = i, chunk: int = chunk) -> dict:
+                return {"i": i, "chunk": chunk, "z": z.detach().clone(), "optimiser": optimiser.state_dict(),
+                        "rng": rng.get_state()}
+
+            step = Step(i, self.steps, picture, {"clip": score, "loss": sum(losses)}, extras, snapshot)
+            last = step if picture is not None else last
+            yield step
+
+    def _targets(self, guide, chapter) -> list[tuple[Tensor, float, float]]:
+        """(embedding (D,), weight, stop) of every prompt that pulls at all."""
+        texts = guide.encode_text([p.text for p in chapter])
+        out = [(e, p.weight, p.stop) for e, p in zip(texts, chapter, strict=True)]
+        for p in self.image_prompts:
+            out.append((guide.encode_image(p.image.tensor().to(guide.device))[0], p.weight, p.stop))
+        for p in self.noise_prompts:
+            direction = torch.randn(texts.shape[1], generator=torch.Generator().manual_seed(p.seed))
+            out.append((F.normalize(direction, dim=0).to(texts), p.weight, -math.inf))
+        return [t for t in out if t[1] != 0]
+
+
+def initial_latent(canvas: Canvas, vqgan, rng: torch.Generator) -> Tensor:
+    """The latent a run starts from, (1, C, H/f, W/f). Raises `SpecError` if f does not divide the canvas."""
+    for side in ("width", "height"):
+        value = getattr(canvas, side)
+        if value % vqgan.f:
+            below = value // vqgan.f * vqgan.f
+            raise SpecError(f"canvas.{side}: {value} is not a multiple of this VQGAN's f = {vqgan.f}; "
+                            f"use {below} or {below + vqgan.f}")
+    h, w = canvas.height // vqgan.f, canvas.width // vqgan.f
+    if canvas.start == "codes":
+        return vqgan.lookup(torch.randint(vqgan.n_embed, (1, h, w), generator=rng).to(vqgan.codebook.device)).detach()
+    if canvas.start == "image":
+        x = canvas.init.tensor()
+    elif canvas.start == "noise":
+        x = torch.rand(1, 3, canvas.height, canvas.width, generator=rng)
+    else:
+        a, b = torch.rand(2, 1, 3, 1, 1, generator=rng)
+        x = a + (b - a) * torch.linspace(0, 1, canvas.height).view(1, 1, -1, 1).expand(1, 1, -1, canvas.width)
+    with torch.no_grad():
+        return vqgan.encode(x.to(vqgan.codebook.device) * 2 - 1)[0]
+
+
+def picture_gradient(picture: Tensor, guide, looks: Looks, targets, chunk: int) -> tuple[Tensor, list[float], float, int]:
+    """∂L/∂picture for a picture (1, 3, H, W), summed over batches of `chunk` cutouts.
+
+    Returns the gradient, the loss of each prompt, the score (mean cosine, weighted by |w|, repelling prompts counted
+    negative) and the chunk that fitted: when memory runs out the chunk is halved and the gradient begun anew.
+    """
+    while True:
+        try:
+            return (*_accumulate(picture, guide, looks, targets, chunk), chunk)
+        except torch.OutOfMemoryError:
+            if chunk == 1:
+                raise
+            chunk = max(1, chunk // 2)
+            if picture.is_cuda:
+                torch.cuda.empty_cache()
+
+
+def _accumulate(picture, guide, looks, targets, chunk):
+    grad, losses, score, n = torch.zeros_like(picture), [0.0] * len(targets), 0.0, len(looks)
+    scale = sum(abs(w) for _, w, _ in targets) or 1.0
+    for k in range(0, n, chunk):
+        leaf = picture.clone().requires_grad_(True)
+        with torch.enable_grad():
+            seen = guide.encode_image(cut(leaf, looks, slice(k, k + chunk)))
+            share = len(seen) / n
+            terms = [prompt_loss(seen, e, w, stop) * share for e, w, stop in targets]
+            if terms:
+                grad += torch.autograd.grad(sum(terms), leaf)[0]
+        losses = [a + float(b.detach()) for a, b in zip(losses, terms, strict=True)]
+        score += sum(w * float((seen.detach() @ e).mean()) for e, w, _ in targets) * share / scale
+    return grad, losses, score
+
+
+def total_variation(z: Tensor) -> Tensor:
+    """Mean squared difference between neighbours of a map (B, C, H, W)."""
+    return (z[..., 1:, :] - z[..., :-1, :]).square().mean() + (z[..., 1:] - z[..., :-1]).square().mean()

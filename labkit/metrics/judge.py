@@ -1,0 +1,85 @@
+"""The judge's verdict on pictures, and what of a prompt it finds in them. Never used for guidance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from labkit.models.judge import HEADS, VGGClassifier
+from labkit.world import Reading, classes, read
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge sees: the likeliest class per attribute, and every class's probability, likeliest first."""
+
+    subject: str
+    colour: str
+    setting: str
+    style: str
+    probabilities: dict[str, dict[str, float]]
+
+    def top(self, attribute: str, k: int = 2) -> list[str]:
+        """The k likeliest classes of an attribute."""
+        return list(self.probabilities[attribute])[:k]
+
+    def finds(self, wanted: Reading) -> dict[str, bool]:
+        """Which of a prompt's claims the judge finds: 'subject', 'colour', 'setting', 'style', those that were made. Two
+        subjects both have to be among the two likeliest; a colour counts where the subject has a colourable part."""
+        from labkit.world.sprites import natural_colour
+
+        out = {}
+        if wanted.subjects:
+            names = wanted.subjects[:2]
+            out["subject"] = set(names) <= set(self.top("subject", len(set(names))))
+            claims = [c for s, c in zip(names, wanted.colours, strict=False) if c and natural_colour(s)]
+            if claims:
+                out["colour"] = set(claims) <= set(self.top("colour", len(set(claims))))
+        for attribute in ("setting", "style"):
+            claim = getattr(wanted, attribute)
+            if claim:
+                out[attribute] = getattr(self, attribute) == claim
+        return out
+
+
+class Judge:
+    """`judge(picture)` → `Verdict`; `judge.all(x)` for a batch. Pictures of any side are box-averaged to 64."""
+
+    def __init__(self, net: VGGClassifier, sha256: str | None = None):
+        self.net, self.sha256 = net.eval().requires_grad_(False), sha256
+        self.classes = {a: classes(a) for a in HEADS}
+
+    def __call__(self, picture: Image.Image | np.ndarray) -> Verdict:
+        pixels = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+        x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+        return self.all(x)[0]
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) in [0, 1] → (B, 3, 64, 64) in [-1, 1] on the net's device."""
+        x = x.to(next(self.net.parameters()).device).float()
+        if x.shape[-2:] != (64, 64):
+            x = torch.nn.functional.interpolate(x, (64, 64), mode="area")
+        return x * 2 - 1
+
+    @torch.no_grad()
+    def all(self, x: torch.Tensor, batch: int = 256) -> list[Verdict]:
+        """Verdicts on pictures (B, 3, H, W) in [0, 1]."""
+        out = []
+        for k in range(0, len(x), batch):
+            logits = self.net(self.prepare(x[k:k + batch]))
+            shares = {a: v.softmax(1).cpu().numpy() for a, v in logits.items()}
+            for row in range(len(x[k:k + batch])):
+                table = {}
+                for a, names in self.classes.items():
+                    order = np.argsort(-shares[a][row])
+                    table[a] = {names[j]: float(shares[a][row, j]) for j in order}
+                out.append(Verdict(*(next(iter(table[a])) for a in HEADS), table))
+        return out
+
+    def check(self, picture: Image.Image, prompt: str) -> tuple[Verdict, dict[str, bool]]:
+        """The verdict on a picture and which of the prompt's claims it finds."""
+        verdict = self(picture)
+        return verdict, verdict.finds(read(prompt))

@@ -1,0 +1,1 @@
+"""Architectures that no library has in the form we need, or thin adapters around one that does."""

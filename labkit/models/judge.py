@@ -1,0 +1,60 @@
+"""The judge and the perceptual net: VGG-shaped classifiers of the picture world's ground truth.
+
+Simonyan & Zisserman 2014. The judge tells what a picture shows and is never used for guidance; the perceptual net is the
+same kind of net with other widths, seed and data, whose features serve as a loss (Johnson et al. 2016, LPIPS without
+learned weights). Neither shares architecture, seed or data stream with the CLIP that they are used beside.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+HEADS = ("subject", "colour", "setting", "style")
+
+
+class VGGClassifier(nn.Module):
+    """(B, 3, 64, 64) in [-1, 1] → logits per attribute: dict of (B, classes).
+
+    `stages` lists the widths of each stage's convolutions; a max-pool halves the side after each stage but the last.
+    """
+
+    def __init__(self, stages: list[list[int]], classes: dict[str, int]):
+        super().__init__()
+        self.config = {"stages": [list(s) for s in stages], "classes": dict(classes)}
+        before, blocks = 3, []
+        for widths in stages:
+            convs = []
+            for width in widths:
+                convs += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+                before = width
+            blocks.append(nn.Sequential(*convs))
+        self.stages = nn.ModuleList(blocks)
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * before, n) for name, n in classes.items()})
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The activations after each stage, finest first: [(B, C_k, H/2^k, W/2^k)]."""
+        out = []
+        for k, stage in enumerate(self.stages):
+            x = stage(nn.functional.max_pool2d(x, 2) if k else x)
+            out.append(x)
+        return out
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Pooled features (B, 2C): what the heads read, and what distances between sets of pictures are taken in."""
+        last = self.features(x)[-1]
+        return torch.cat([last.mean(dim=(2, 3)), last.amax(dim=(2, 3))], dim=1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        pooled = self.embed(x)
+        return {name: head(pooled) for name, head in self.heads.items()}
+
+
+def perceptual_distance(net: VGGClassifier, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Mean over stages of the squared distance between channel-normalised features (LPIPS, Zhang et al. 2018, eq. 1,
+    with unit weights): (B,)."""
+    total = 0.0
+    for a, b in zip(net.features(x), net.features(y), strict=True):
+        a, b = (f / (f.square().sum(1, keepdim=True) + 1e-6).sqrt() for f in (a, b))
+        total = total + (a - b).square().sum(1).mean(dim=(1, 2))
+    return total / len(net.stages)

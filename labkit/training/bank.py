@@ -1,0 +1,78 @@
+"""A bank of rendered scenes: drawing costs some milliseconds a scene, so a training renders its scenes once.
+
+`scene_bank("train", 100_000)` renders on all cores, keeps the pixels in a memory-mapped file named by the world's hash
+(a changed world never meets old pixels) and returns them; the ground truth is sampled again from the seed, which is cheap.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from labkit.world import classes, render, sample_scene, world_hash
+
+CHUNK = 500
+
+
+class SceneBank:
+    """`pixels` (n, 64, 64, 3) uint8 and `scene(k)`, the ground truth of picture k."""
+
+    def __init__(self, pixels: np.ndarray, split: str):
+        self.pixels, self.split, self._scenes = pixels, split, {}
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def scene(self, k: int):
+        """The scene of picture k."""
+        if k not in self._scenes:
+            self._scenes[k] = sample_scene(int(k), self.split)
+        return self._scenes[k]
+
+    def images(self, index) -> torch.Tensor:
+        """Pictures as (B, 3, 64, 64) float32 in [-1, 1]."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[np.asarray(index)]))
+        return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def targets(self, index) -> dict[str, torch.Tensor]:
+        """Per attribute the target distribution (B, classes): two subjects share the mass; rows of zeros where the
+        attribute does not exist (a colour where nothing can be coloured)."""
+        names = {a: {c: j for j, c in enumerate(classes(a))} for a in ("subject", "colour", "setting", "style")}
+        out = {a: torch.zeros(len(index), len(c)) for a, c in names.items()}
+        for row, k in enumerate(index):
+            scene = self.scene(k)
+            for placed in scene.subjects:
+                out["subject"][row, names["subject"][placed.subject]] += 1 / len(scene.subjects)
+                if placed.colour:
+                    out["colour"][row, names["colour"][placed.colour]] += 1
+            out["setting"][row, names["setting"][scene.setting]] = 1
+            out["style"][row, names["style"][scene.style]] = 1
+        out["colour"] /= out["colour"].sum(1, keepdim=True).clamp_min(1)
+        return out
+
+
+def scene_bank(split: str, n: int, folder: str | Path | None = None) -> SceneBank:
+    """The first `n` scenes of a split, rendered once into `folder` (default `$LABKIT_BANK` or `runs/bank`)."""
+    folder = Path(folder or os.environ.get("LABKIT_BANK") or "runs/bank")
+    path = folder / f"{world_hash()}_{split}_{n}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, 64, 64, 3))
+        starts = range(0, n, CHUNK)
+        chunks = Parallel(n_jobs=-1 if n > CHUNK else 1, return_as="generator")(
+            delayed(_draw)(split, k, min(k + CHUNK, n)) for k in starts)
+        for start, pixels in zip(starts, chunks, strict=True):
+            out[start:start + len(pixels)] = pixels
+        out.flush()
+        del out
+        part.replace(path)
+    return SceneBank(np.load(path, mmap_mode="r"), split)
+
+
+def _draw(split: str, start: int, stop: int) -> np.ndarray:
+    return np.stack([render(sample_scene(k, split)) for k in range(start, stop)])

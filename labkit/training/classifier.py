@@ -1,0 +1,114 @@
+"""Train the judge and the perceptual net: VGG-shaped classifiers of subject, colour, setting and style.
+
+Cross-entropy against the scene's ground truth; two subjects share the mass. The judge sees its own stream of scenes, the
+held-out combinations among them, and is only ever a measure; the perceptual net sees the training stream alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field
+
+from labkit.models.judge import HEADS, VGGClassifier
+from labkit.spec import MAX_SEED, Step, Training
+from labkit.training.augment import reconstruction, spoil
+from labkit.training.bank import SceneBank, scene_bank
+from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.world import classes, world_hash
+
+
+class TrainClassifier(Training):
+    """What judge and perceptual net share."""
+
+    name: ClassVar[str] = ""
+    split: ClassVar[str] = "train"
+    stages: ClassVar[list[list[int]]] = []
+
+    steps: int = Field(3000, ge=1, le=200_000, description="Optimiser steps")
+    batch: int = Field(128, ge=8, le=4096, description="Pictures a step")
+    lr: float = Field(2e-3, gt=0, le=0.1, description="Peak learning rate of AdamW")
+    scenes: int = Field(60_000, ge=64, le=2_000_000, description="Scenes in the bank")
+    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
+    reconstruct: bool = Field(False, description="Pass a fifth of the pictures through the pocket VQGAN")
+    bf16: bool = Field(True, description="bfloat16 autocast")
+    seed: int = Field(11, ge=0, le=MAX_SEED, description="Seed of weights and batches")
+    preview_every: int = Field(250, ge=1, description="Steps between sample sheets")
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        acc = accelerator(lab.device, self.bf16)
+        bank = scene_bank(self.split, self.scenes)
+        if self.warm:
+            model = lab.fresh_copy(self.name)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                model = VGGClassifier(self.stages, {a: len(classes(a)) for a in HEADS})
+        model = model.to(acc.device, memory_format=torch.channels_last).train().requires_grad_(True)
+        averaged = average(model)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, weight_decay=0.02)
+        net, optimiser = acc.prepare(model, optimiser)
+        reconstruct = reconstruction(lab.vqgan) if self.reconstruct else None
+
+        def step(i: int, rng) -> dict[str, float]:
+            set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
+            index = rng.np.integers(len(bank), size=self.batch)
+            targets = {a: t.to(acc.device) for a, t in bank.targets(index).items()}
+            x = spoil(bank.images(index), rng.torch, share=0.4, reconstruct=reconstruct).to(acc.device)
+            with acc.autocast():
+                logits = net(x.contiguous(memory_format=torch.channels_last))
+            total, hits = 0.0, {}
+            for a in HEADS:
+                total = total - (targets[a] * F.log_softmax(logits[a].float(), dim=1)).sum(1).mean()
+                some = targets[a].sum(1) > 0
+                right = targets[a].gather(1, logits[a].argmax(1, keepdim=True))[some] > 0
+                hits[a] = float(right.float().mean()) if some.any() else 1.0
+            optimiser.zero_grad()
+            acc.backward(total)
+            optimiser.step()
+            update_average(averaged, model)
+            return {"loss": float(total.detach()), **hits}
+
+        def weights():
+            return averaged.module.state_dict(), {
+                "kind": self.name, "config": averaged.module.config, "world": world_hash(),
+                "classes": {a: classes(a) for a in HEADS}, "trained": self.model_dump()}
+
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
+        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module, bank),
+                                  weights, self.preview_every, resume)
+
+
+class TrainJudge(TrainClassifier):
+    """The judge: the measure of every "it works" figure, never used for guidance."""
+
+    name: ClassVar[str] = "judge"
+    split: ClassVar[str] = "judge"
+    stages: ClassVar[list[list[int]]] = [[32, 32], [64, 64], [112, 112], [160, 160]]
+
+
+class TrainPerceptual(TrainClassifier):
+    """The perceptual net, whose features serve as a loss."""
+
+    name: ClassVar[str] = "perceptual"
+    stages: ClassVar[list[list[int]]] = [[24, 24], [48, 48], [96, 96], [128, 128]]
+    seed: int = Field(23, ge=0, le=MAX_SEED, description="Seed of weights and batches")
+
+
+@torch.no_grad()
+def sheet(model: VGGClassifier, bank: SceneBank) -> Image.Image:
+    """The first 320 scenes sorted by what the net takes them for: rows of equal subjects look alike when it works."""
+    was = model.training
+    n = min(320, len(bank))
+    device = next(model.parameters()).device
+    guess = model.eval()(bank.images(range(n)).to(device))["subject"].argmax(1).cpu().numpy()
+    model.train(was)
+    order = np.argsort(guess, kind="stable")[: n // 20 * 20] if n >= 20 else np.arange(n)
+    width = min(20, len(order))
+    rows = [np.concatenate([bank.pixels[k] for k in order[r:r + width]], axis=1) for r in range(0, len(order), width)]
+    return Image.fromarray(np.concatenate(rows, axis=0))

@@ -1,0 +1,162 @@
+"""Train the pocket VQGAN (f = 4): reconstruction + perceptual + codebook + adversarial terms (Esser et al. 2021, eq. 7).
+
+L1 and squared error keep the pixels, the perceptual net keeps the shapes, a patch discriminator with a hinge loss keeps the
+texture (its weight is adaptive: eq. 7's ratio of gradient norms at the decoder's last layer). Codes that nothing has chosen
+for `revive_after` steps are moved onto encoder vectors of the current batch, so that the codebook does not collapse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field
+from torch import nn
+
+from labkit.models.judge import perceptual_distance
+from labkit.models.vqgan import VQGAN, VQGANConfig
+from labkit.spec import MAX_SEED, Step, Training
+from labkit.training.bank import scene_bank
+from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.world import world_hash
+
+POCKET = VQGANConfig(ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(), resolution=64,
+                     z_channels=64, embed_dim=32, n_embed=1024)
+
+
+class TrainVQGAN(Training):
+    """Pocket VQGAN."""
+
+    steps: int = Field(6000, ge=1, le=500_000, description="Optimiser steps")
+    batch: int = Field(24, ge=2, le=1024, description="Pictures a step")
+    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate of Adam")
+    perceptual: float = Field(0.1, ge=0, le=10, description="Weight of the perceptual term")
+    adversarial: float = Field(0.1, ge=0, le=10, description="Weight of the adversarial term, on top of its adaptive one")
+    adversarial_from: float = Field(0.6, ge=0, le=1, description="Share of the steps after which the discriminator joins")
+    revive_after: int = Field(150, ge=10, le=10_000, description="Steps after which an unused code is moved")
+    scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
+    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
+    bf16: bool = Field(True, description="bfloat16 autocast")
+    seed: int = Field(31, ge=0, le=MAX_SEED, description="Seed of weights and batches")
+    preview_every: int = Field(250, ge=1, description="Steps between sample sheets")
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        acc = accelerator(lab.device, self.bf16)
+        bank = scene_bank("train", self.scenes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = lab.fresh_copy("vqgan") if self.warm else VQGAN(POCKET)
+            critic = patch_discriminator()
+        model = model.to(acc.device, memory_format=torch.channels_last).train().requires_grad_(True)
+        critic = critic.to(acc.device, memory_format=torch.channels_last)
+        averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after)
+        paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.5, 0.95))
+        criticise = torch.optim.Adam(critic.parameters(), lr=self.lr / 2, betas=(0.5, 0.95))
+        net, critic_net, paint, criticise = acc.prepare(model, critic, paint, criticise)
+        eye = lab.fresh_copy("perceptual").to(acc.device).eval() if self.perceptual else None
+
+        def step(i: int, rng) -> dict[str, float]:
+            lr = cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1))
+            set_lr(paint, lr)
+            set_lr(criticise, lr / 2)
+            index = rng.np.integers(len(bank), size=self.batch)
+            x = bank.images(index).to(acc.device).contiguous(memory_format=torch.channels_last)
+            with acc.autocast():
+                h = model.encode_continuous(x)
+            h = h.float()
+            z, indices = model.quantize(h)
+            with acc.autocast():
+                y = model.decode(z)
+            y = y.float()
+            codebook = 0.25 * F.mse_loss(z.detach(), h) + F.mse_loss(model.lookup(indices), h.detach())
+            pixels = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25
+            total = pixels + codebook
+            error = F.mse_loss(y.detach().clamp(-1, 1), x)
+            scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook": float(codebook.detach())}
+            if eye is not None:
+                with acc.autocast():
+                    seen = perceptual_distance(eye, y, x).float().mean()
+                total = total + self.perceptual * seen
+                scores["perceptual"] = float(seen.detach())
+            if self.adversarial and i >= self.adversarial_from * self.steps:
+                with acc.autocast():
+                    fooled = -critic_net(y).float().mean()
+                last = model.decoder.conv_out.weight
+                ratio = torch.autograd.grad(total, last, retain_graph=True)[0].norm() / (
+                    torch.autograd.grad(fooled, last, retain_graph=True)[0].norm() + 1e-4)
+                total = total + self.adversarial * ratio.clamp(max=1e3).detach() * fooled
+            paint.zero_grad()
+            acc.backward(total)
+            acc.clip_grad_norm_(model.parameters(), 1.0)
+            paint.step()
+            if self.adversarial and i >= self.adversarial_from * self.steps:
+                with acc.autocast():
+                    real, fake = critic_net(x).float(), critic_net(y.detach()).float()
+                hinge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+                criticise.zero_grad()
+                acc.backward(hinge)
+                criticise.step()
+                scores["critic"] = float(hinge.detach())
+            codes.update(model, h.detach(), indices, rng, revive=i < 0.85 * self.steps)
+            update_average(averaged, model)
+            return {"loss": float(total.detach()), **scores, "codes used": codes.used()}
+
+        def weights():
+            # The codebook's moving average would lag behind a revived code: ship the codebook as it is.
+            averaged.module.codebook.copy_(model.codebook)
+            return averaged.module.state_dict(), {"kind": "vqgan", "config": model.config.to_dict(), "world": world_hash(),
+                                                  "trained": self.model_dump()}
+
+        parts = {"model": model, "critic": critic, "averaged": averaged, "codes": codes, "paint": paint,
+                 "criticise": criticise}
+        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(model, bank), weights,
+                                  self.preview_every, resume)
+
+
+class CodeUse(nn.Module):
+    """How long each code has gone unused; moves those unused too long onto encoder vectors."""
+
+    def __init__(self, n: int, patience: int):
+        super().__init__()
+        self.patience = patience
+        self.register_buffer("idle", torch.zeros(n, dtype=torch.long))
+
+    def used(self) -> float:
+        """Share of the codes chosen within the last `patience` steps."""
+        return float((self.idle < self.patience).float().mean())
+
+    @torch.no_grad()
+    def update(self, model: VQGAN, h: torch.Tensor, indices: torch.Tensor, rng, revive: bool) -> None:
+        """Count, and move idle codes onto random vectors of `h` (B, C, H, W)."""
+        self.idle += 1
+        self.idle[indices.flatten().unique().to(self.idle.device)] = 0
+        dead = (self.idle >= self.patience).nonzero().squeeze(1)
+        if revive and len(dead):
+            vectors = h.permute(0, 2, 3, 1).reshape(-1, h.shape[1])
+            chosen = torch.randint(len(vectors), (len(dead),), generator=rng.torch)
+            model.codebook[dead] = vectors[chosen.to(vectors.device)].to(model.codebook)
+            self.idle[dead] = 0
+
+
+def patch_discriminator(width: int = 32) -> nn.Sequential:
+    """PatchGAN (Isola et al. 2017) with a receptive field of 22 pixels: logits (B, 1, H/4 - 1, W/4 - 1)."""
+    return nn.Sequential(nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2),
+                         nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2),
+                         nn.Conv2d(2 * width, 1, 4, 1, 1))
+
+
+@torch.no_grad()
+def sheet(model: VQGAN, bank, n: int = 32) -> Image.Image:
+    """Scenes of the bank's end above their reconstructions, eight a row."""
+    was = model.training
+    index = range(len(bank) - min(n, len(bank)), len(bank))
+    x = bank.images(index).to(model.codebook.device)
+    y = model.eval().decode(model.encode(x)[0]).clamp(-1, 1)
+    model.train(was)
+    tiles = [torch.cat([a, b], dim=1) for a, b in zip(x.cpu(), y.cpu(), strict=True)]
+    rows = [torch.cat(tiles[r:r + 8], dim=2) for r in range(0, len(tiles) // 8 * 8, 8)]
+    grid = torch.cat(rows, dim=1).add(1).mul(127.5).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(grid))

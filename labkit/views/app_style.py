@@ -1,0 +1,46 @@
+"""The look of the apps: one theme with the system's own fonts (none is fetched) and a little CSS."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+
+def theme() -> gr.themes.Base:
+    """The apps' theme."""
+    return gr.themes.Soft(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="stone", radius_size="md", spacing_size="sm",
+        font=["system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif"],
+        font_mono=["ui-monospace", "DejaVu Sans Mono", "monospace"],
+    ).set(block_border_width="1px", block_shadow="none", button_primary_shadow="none", button_secondary_shadow="none")
+
+
+CSS = """
+.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.lk-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1rem; padding: .2rem .1rem; }
+.lk-header h1 { font-size: 1.55rem; font-weight: 700; margin: 0; letter-spacing: -.01em; }
+.lk-header p { margin: 0; color: var(--body-text-color-subdued); }
+.lk-ribbon { margin: .4rem 0 .2rem; padding: .35rem .75rem; border-radius: 6px; font-size: .85rem;
+  border-left: 4px solid #d98b14; background: color-mix(in srgb, #d98b14 13%, transparent); }
+.lk-picture { max-width: 430px; margin: 0 auto; }
+.lk-picture .image-frame img, .lk-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
+.lk-pixels img { image-rendering: pixelated; }
+.lk-progress { min-height: 2.2rem; padding: 0 .1rem; }
+.lk-bar { height: 6px; border-radius: 3px; overflow: hidden; background: var(--border-color-primary); }
+.lk-bar > div { height: 100%; background: var(--primary-500); transition: width .2s; }
+.lk-progress.ended .lk-bar > div { background: #d98b14; }
+.lk-line { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; margin-top: .35rem;
+  font-size: .85rem; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
+.lk-curve { font-size: .85rem; padding: 0 .1rem; }
+.lk-curve svg { width: 100%; height: 68px; display: block; margin-top: .2rem; }
+.lk-curve polyline { fill: none; stroke: var(--primary-600); stroke-width: 2; vector-effect: non-scaling-stroke; }
+.lk-curve polygon { fill: var(--primary-500); opacity: .12; }
+.lk-notice { margin: .15rem 0; padding: .3rem .7rem; font-size: .85rem; border-radius: 6px;
+  background: color-mix(in srgb, #d98b14 13%, transparent); }
+.lk-verdict { font-size: .9rem; padding: .1rem; line-height: 1.6; }
+.lk-verdict small { color: var(--body-text-color-subdued); }
+.lk-chip { display: inline-block; margin: .1rem .35rem .1rem 0; padding: 0 .6rem; border-radius: 1rem; font-size: .8rem; }
+.lk-chip.yes { background: color-mix(in srgb, #16a34a 18%, transparent); }
+.lk-chip.no { background: color-mix(in srgb, #dc2626 16%, transparent); }
+.lk-note { font-size: .85rem; color: var(--body-text-color-subdued); }
+.lk-quiet { border: none !important; background: none !important; box-shadow: none !important; padding: 0 !important; }
+"""

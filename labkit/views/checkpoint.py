@@ -1,0 +1,60 @@
+"""Checkpoints of a run on disk: atomic, safe to load, and an exact way back after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from labkit import zoo
+from labkit.spec import Method, SpecError, Step, Training
+
+
+def save_state(path: Path, spec: Method, state: dict) -> None:
+    """Write spec and state; a kill in the middle leaves the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    torch.save({"kind": type(spec).__name__, "spec": spec.to_json(), "state": state}, part)
+    part.replace(path)
+
+
+def load_state(path: Path, spec: Method) -> dict:
+    """The state saved for the same spec. Raises `SpecError` if it belongs to another."""
+    found = torch.load(path, weights_only=True, map_location="cpu")
+    if (found["kind"], found["spec"]) != (type(spec).__name__, spec.to_json()):
+        raise SpecError(f"{path}: is the checkpoint of another {found['kind']} ({found['spec']}); "
+                        "remove it to start anew, or give the same options")
+    return found["state"]
+
+
+def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
+                 clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
+    """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds."""
+    path = Path(folder) / "checkpoint.pt"
+    resume = load_state(path, spec) if path.exists() else None
+    saved = clock()
+    for step in spec.run(lab, resume):
+        if step.last or clock() - saved > every_s:
+            save_state(path, spec, step.state())
+            saved = clock()
+        yield step
+
+
+def train_to_disk(spec: Training, lab, folder: Path) -> Iterator[Step]:
+    """Run a training into a folder: `log.jsonl`, `sheet.png`, `checkpoint.pt`, and `weights.safetensors` with every sheet."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+        for step in checkpointed(spec, lab, folder):
+            line = {"i": step.i, "s": round(time.time() - started, 1), **{k: round(v, 5) for k, v in step.scores.items()}}
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+            if step.image is not None:
+                step.image.save(folder / "sheet.png")
+                tensors, about = step.extras["weights"]()
+                zoo.save_tensors(folder / "weights.safetensors", tensors, {**about, "steps": step.i + 1})
+            yield step

@@ -1,0 +1,247 @@
+"""Controls from a spec: what a notebook's widgets and an app's components are made of.
+
+A spec's fields are the only place where a bound or a default is declared; `fields` reads them, `build` makes the spec
+of the values that came back. Nested specs lie flat: `canvas__width` is the field width of the field canvas.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
+from PIL import Image
+from pydantic.fields import FieldInfo
+
+from labkit.image import ImageInput, open_upload
+from labkit.spec import Spec, SpecError
+
+KINDS = {str: "text", int: "int", float: "float", bool: "bool", ImageInput: "image"}
+SLIDER_STOPS = 1000  # a slider with more stops cannot be set exactly
+
+
+@dataclass(frozen=True)
+class Control:
+    """One field, as something to set.
+
+    name     flat, `canvas__width`.  label  `canvas: width`.  kind  text, int, float, bool, choice or image.
+    default  None where the field has none (`required`) or where None is the default (`optional`).
+    minimum, maximum  the smallest and largest value that the spec takes (of a text: its length); None: no bound.
+    step     what a slider moves by; one step beyond a bound is refused.  choices  of a choice, in order.
+    """
+
+    name: str
+    label: str
+    kind: str
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple = ()
+    description: str = ""
+    optional: bool = False
+    required: bool = False
+
+
+def fields(spec_cls: type[Spec]) -> list[Control]:
+    """The controls of a spec, in the order of its fields. Fields that no control holds (lists of pictures, say) are
+    left out and keep their defaults."""
+    return list(_fields(spec_cls, "", None))
+
+
+def _fields(spec_cls: type[Spec], prefix: str, values: Spec | None) -> Iterable[Control]:
+    for name, info in spec_cls.model_fields.items():
+        kind, optional, metadata = _unwrap(info)
+        missing = values is None and info.is_required()
+        default = getattr(values, name) if values is not None else None if missing else _default(info)
+        if _nested(kind):
+            yield from _fields(kind, f"{prefix}{name}__", default)
+            continue
+        literal = typing.get_origin(kind) is Literal
+        if not literal and kind not in KINDS:
+            continue
+        shape = {"kind": "choice" if literal else KINDS[kind], "optional": optional, "required": missing}
+        if literal:
+            shape["choices"] = (None,) * optional + typing.get_args(kind)
+        elif kind in (int, float, str):
+            shape |= _bounds(kind, metadata, default)
+        label = f"{prefix}{name}".replace("__", ": ").replace("_", " ")
+        yield Control(f"{prefix}{name}", label, default=default, description=info.description or "", **shape)
+
+
+def _default(info: FieldInfo) -> Any:
+    return info.get_default(call_default_factory=True)
+
+
+def _nested(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec) and kind is not ImageInput
+
+
+def _unwrap(info: FieldInfo) -> tuple[Any, bool, list]:
+    """A field's type without `Optional` and `Annotated`, whether it takes None, and all of its constraints."""
+    kind, optional, metadata = info.annotation, False, list(info.metadata)
+    while True:
+        if typing.get_origin(kind) is Annotated:
+            kind, *more = typing.get_args(kind)
+            for constraint in more:
+                metadata += constraint.metadata if isinstance(constraint, FieldInfo) else [constraint]
+        elif typing.get_origin(kind) in (typing.Union, types.UnionType):
+            others = [k for k in typing.get_args(kind) if k is not type(None)]
+            optional = optional or len(others) < len(typing.get_args(kind))
+            if len(others) != 1:
+                return kind, optional, metadata
+            kind = others[0]
+        else:
+            return kind, optional, metadata
+
+
+def _bounds(kind: type, metadata: list, default: Any) -> dict[str, Any]:
+    """minimum, maximum and step; an open bound (gt, lt) becomes the last value inside it, one step away."""
+
+    def first(constraint: type, name: str) -> Any:
+        return next((getattr(m, name) for m in metadata if isinstance(m, constraint)), None)
+
+    if kind is str:
+        return {"minimum": first(MinLen, "min_length"), "maximum": first(MaxLen, "max_length")}
+    low, high = first(Ge, "ge"), first(Le, "le")
+    above, below = first(Gt, "gt"), first(Lt, "lt")
+    step = first(MultipleOf, "multiple_of")
+    ends = [bound for bound in (low, above, high, below) if bound is not None]
+    if step is None:
+        gaps = [abs(default - end) for end in (above, below) if end is not None] if default is not None else []
+        step = 1 if kind is int else _step(ends, default, gaps)
+    elif low is not None or high is not None:
+        low = low if low is None else math.ceil(low / step) * step
+        high = high if high is None else math.floor(high / step) * step
+    low = above + step if low is None and above is not None else low
+    high = below - step if high is None and below is not None else high
+    return {"minimum": low, "maximum": high, "step": step}
+
+
+def _step(ends: list[float], default: float | None, gaps: list[float]) -> float:
+    """A power of ten: a hundredth of the range or less, and fine enough to show the default and reach inside an
+    open bound."""
+    sizes = [(max(ends) - min(ends)) / 100] if len(ends) > 1 else [0.1]
+    sizes += [size for size in [abs(default or 0.0), *gaps] if size]
+    return 10.0 ** math.floor(math.log10(min(sizes)) + 1e-9)
+
+
+def value(control: Control, raw: Any) -> Any:
+    """What a control gave, as the spec wants it: an empty optional one is None, 50.0 of an int is 50.
+
+    Raises `SpecError` for what is no number.
+    """
+    if control.kind == "image":
+        return raw
+    if control.optional and (raw is None or raw == ""):
+        return None
+    if control.kind in ("int", "float"):
+        try:
+            number = float(raw)
+        except (TypeError, ValueError):
+            raise SpecError(f"{control.name}: give a number; got {raw!r}") from None
+        return int(raw) if control.kind == "int" and number.is_integer() else number
+    return raw
+
+
+def build(spec_cls: type[Spec], values: dict[str, Any]) -> Spec:
+    """The spec of flat values, `{"prompt": …, "canvas__width": 64}`; what is not given keeps its default.
+
+    A picture (PIL) becomes an `ImageInput` at the width and height beside it, or at its own size.
+    """
+    controls = {control.name: control for control in fields(spec_cls)}
+    if unknown := [name for name in values if name not in controls]:
+        raise SpecError(f"{', '.join(unknown)}: {spec_cls.__name__} has no such control; it has {', '.join(controls)}")
+    return _build(spec_cls, {name: value(controls[name], raw) for name, raw in values.items()}, None)
+
+
+def _build(spec_cls: type[Spec], flat: dict[str, Any], base: Spec | None) -> Spec:
+    given = {name: getattr(base, name) for name in spec_cls.model_fields} if base is not None else {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, raw in flat.items():
+        outer, _, rest = name.partition("__")
+        if rest:
+            inner.setdefault(outer, {})[rest] = raw
+        else:
+            given[outer] = raw
+    for name, values in inner.items():
+        info = spec_cls.model_fields[name]
+        start = given.get(name) if base is not None or info.is_required() else _default(info)
+        kind = _unwrap(info)[0]
+        unchanged = {c.name: c.default for c in fields(kind)} if start is None else {}
+        if start is None and not info.is_required() and all(unchanged[k] == v for k, v in values.items()):
+            continue
+        given[name] = _build(kind, values, start)
+    for name, picture in given.items():
+        if isinstance(picture, Image.Image):
+            width, height = (given.get(side) or _side(spec_cls, side, picture) for side in ("width", "height"))
+            given[name] = ImageInput.of(picture, width, height)
+    return spec_cls(**given)
+
+
+def _side(spec_cls: type[Spec], side: str, picture: Image.Image) -> int:
+    info = spec_cls.model_fields.get(side)
+    return _default(info) if info and not info.is_required() else getattr(picture, side)
+
+
+def widgets(spec_cls: type[Spec], names: Iterable[str] | None = None) -> tuple[Any, Callable[[], Spec]]:
+    """Notebook controls: a box to display, and `read()`, which gives the spec as it is set (or raises `SpecError`).
+
+    `names` chooses and orders the controls; the rest keep their defaults. Works with ipywidgets 7.7 and 8.
+    """
+    import ipywidgets
+
+    controls = {control.name: control for control in fields(spec_cls)}
+    names = list(controls) if names is None else list(names)
+    if unknown := [name for name in names if name not in controls]:
+        raise SpecError(f"{', '.join(unknown)}: {spec_cls.__name__} has no such control; it has {', '.join(controls)}")
+    made = {name: _widget(ipywidgets, controls[name]) for name in names}
+
+    def read() -> Spec:
+        return build(spec_cls, {name: _read(controls[name], widget) for name, widget in made.items()})
+
+    return ipywidgets.VBox(list(made.values())), read
+
+
+def _widget(ipywidgets: Any, control: Control) -> Any:
+    common = {
+        "description": control.label, "description_tooltip": control.description, "style": {"description_width": "10em"},
+        "layout": ipywidgets.Layout(width="34em"),
+    }  # fmt: skip
+    if int(ipywidgets.__version__.partition(".")[0]) >= 8:
+        common["tooltip"] = common.pop("description_tooltip")
+    if control.kind == "image":
+        return ipywidgets.FileUpload(accept="image/*", multiple=False, **{**common, "description": control.label})
+    if control.kind == "bool":
+        return ipywidgets.Checkbox(value=bool(control.default), **common)
+    if control.kind == "choice":
+        options = [("none" if choice is None else str(choice), choice) for choice in control.choices]
+        chosen = control.choices[0] if control.required else control.default
+        return ipywidgets.Dropdown(options=options, value=chosen, **common)
+    if control.kind == "text":
+        tall = (control.maximum or 0) > 200
+        return (ipywidgets.Textarea if tall else ipywidgets.Text)(value=control.default or "", **common)
+    if control.optional or control.default is None or None in (control.minimum, control.maximum):
+        # as text: a number box of ipywidgets knows no empty value and cuts what is out of bounds without a word
+        shown = "" if control.default is None else str(control.default)
+        return ipywidgets.Text(value=shown, placeholder="empty: none" if control.optional else "a number", **common)
+    if (control.maximum - control.minimum) / control.step > SLIDER_STOPS:
+        return ipywidgets.Text(value=str(control.default), **common)
+    bounds = {"min": control.minimum, "max": control.maximum, "step": control.step}
+    if control.kind == "int":
+        return ipywidgets.IntSlider(value=control.default, **bounds, **common)
+    digits = max(0, -math.floor(math.log10(control.step) + 1e-9))
+    return ipywidgets.FloatSlider(value=control.default, readout_format=f".{digits}f", **bounds, **common)
+
+
+def _read(control: Control, widget: Any) -> Any:
+    if control.kind != "image":
+        return widget.value
+    uploads = list(widget.value.values()) if isinstance(widget.value, dict) else list(widget.value)  # 7.7, then 8
+    if not uploads:
+        return None
+    return open_upload(bytes(uploads[0]["content"]))

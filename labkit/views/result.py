@@ -1,0 +1,142 @@
+"""What is left when a run has ended: the picture, its scores and the recipe that makes it again.
+
+Every view that keeps something goes through `collect`: however a run ends, the last good picture is not lost.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit.image import contact_sheet, environment, save_png
+from labkit.spec import Method, NonFiniteError, Step
+
+MAX_PREVIEWS = 12
+
+
+@dataclass(repr=False)
+class Result:
+    """The outcome of a run, finished or not.
+
+    spec        what was asked for; None if only steps were given.  image  the last picture, or None before the first.
+    history     the scores of every step.  steps_done of n.  seconds  wall-clock time, model loading not counted.
+    recipe      what a PNG of this result carries.  finished  whether the last step was reached.
+    interrupted whether the user stopped it.  previews  at most 12 pictures spread over the run, the last one not
+    among them, and preview_steps, the numbers (from 1) of the steps that they show.  notices  what the method has to
+    say to the user: words that the model has never seen, smaller batches after memory ran out.
+    """
+
+    spec: Method | None
+    image: Any = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    steps_done: int = 0
+    n: int = 0
+    seconds: float = 0.0
+    recipe: dict = field(default_factory=dict)
+    finished: bool = False
+    interrupted: bool = False
+    previews: list[Any] = field(default_factory=list)
+    preview_steps: list[int] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    _image_step: int = 0
+    _every: int = 1
+    _pictures: int = 0
+
+    def add(self, step: Step) -> None:
+        """Take in one step."""
+        self.history.append(dict(step.scores))
+        self.steps_done, self.n, self.finished = step.i + 1, step.n, step.last
+        self.recipe["steps_done"] = self.steps_done
+        self.notices += [line for line in step.extras.get("notices", ()) if line not in self.notices]
+        if step.image is not None:
+            self._keep_last_as_preview()
+            self.image, self._image_step = step.image, step.i + 1
+
+    def _keep_last_as_preview(self) -> None:
+        """Keep every k-th picture; when they are too many, drop every other one and double k."""
+        if self.image is None:
+            return
+        if self._pictures % self._every == 0:
+            self.previews.append(self.image)
+            self.preview_steps.append(self._image_step)
+        self._pictures += 1
+        if len(self.previews) > MAX_PREVIEWS - 1:
+            self._every *= 2
+            del self.previews[1::2], self.preview_steps[1::2]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The latest value of every score."""
+        return {name: value for step in self.history for name, value in step.items()}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture as a PNG that carries its recipe. Raises `ValueError` if there is no picture yet."""
+        if self.image is None:
+            raise ValueError(f"nothing to save to {path}: the run stopped before its first picture")
+        return save_png(self.image, path, self.recipe)
+
+    def strip(self):
+        """The run in one row of pictures, from first to last, each with its step. Raises `ValueError` without one."""
+        if self.image is None:
+            raise ValueError("no strip: the run stopped before its first picture")
+        images = [*self.previews, self.image]
+        labels = [f"step {k}" for k in [*self.preview_steps, self._image_step]]
+        return contact_sheet(images, labels, columns=len(images))
+
+    def __repr__(self) -> str:
+        scores = "".join(f", {name} {value:.3g}" for name, value in self.scores.items())
+        ending = "finished" if self.finished else "stopped"
+        return f"<Result: {ending}, {self.steps_done} of {self.n} steps in {self.seconds:.1f} s{scores}>"
+
+
+def recipe_of(spec: Method | None, lab) -> dict:
+    """How a picture is made, before the first step; `steps_done` is 0."""
+    here = environment(getattr(lab, "device", "cpu"))
+    recipe = {"labkit": here["labkit"]}
+    if spec is not None:
+        recipe |= {
+            "method": type(spec).__name__,
+            "spec": json.loads(spec.to_json()),
+            "models": lab.fingerprints(spec.needs),
+        }
+    return {**recipe, "environment": here, "steps_done": 0}
+
+
+def collect(
+    spec: Method | None,
+    lab,
+    steps: Iterable[Step] | None = None,
+    on_step: Callable[[Step, Result], None] | None = None,
+) -> Result:
+    """Run a spec, or take the `steps` of a run, to the end.
+
+    `on_step(step, result)` is called after each step. Ctrl-C or an interrupted kernel ends the run and returns what
+    there is, `interrupted`. Any other error is raised, and its `.result` holds the last good picture.
+    """
+    if spec is not None:
+        lab.require(spec)
+    result = Result(spec, recipe=recipe_of(spec, lab))
+    started = time.perf_counter()
+    stream = iter(spec.run(lab) if steps is None else steps)
+    try:
+        for step in stream:
+            result.add(step)
+            result.seconds = time.perf_counter() - started
+            if on_step:
+                on_step(step, result)
+    except KeyboardInterrupt:
+        result.interrupted = True
+    except Exception as error:
+        if isinstance(error, NonFiniteError) and error.last is not None and error.last.i >= result.steps_done:
+            result.add(error.last)
+        error.result = result
+        raise
+    finally:
+        result.seconds = time.perf_counter() - started
+        if hasattr(stream, "close"):
+            stream.close()
+    return result

@@ -1,0 +1,172 @@
+import importlib.util
+import io
+import math
+from typing import Annotated, Literal
+
+import ipywidgets
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import Field
+
+from labkit.image import ImageInput
+from labkit.spec import METHODS, Spec, SpecError
+from labkit.views import controls
+from labkit.views.controls import build, fields, widgets
+from labkit.views.replay import load_methods
+from tests.views.support import Noise, Paper
+
+load_methods()
+BOUNDED = [
+    pytest.param(spec, control, id=f"{spec.__name__}-{control.name}")
+    for spec in METHODS.values()
+    if spec is Noise or spec.__module__.startswith("labkit.methods")
+    for control in fields(spec)
+    if (control.minimum, control.maximum) != (None, None)
+]
+BY_NAME = {control.name: control for control in fields(Noise)}
+
+
+def example(spec):
+    """Values of the fields that have no default."""
+    return {c.name: "an apple" if c.kind == "text" else c.minimum for c in fields(spec) if c.required}
+
+
+@pytest.mark.parametrize(("spec", "control"), BOUNDED)
+def test_bounds_are_the_spec_s(spec, control):
+    for bound, outwards in ((control.minimum, -1), (control.maximum, 1)):
+        if bound is None:
+            continue
+        if control.kind == "text":
+            inside, outside = "a" * bound, "a" * (bound + outwards)
+        else:
+            inside, outside = bound, bound + outwards * control.step
+        build(spec, {**example(spec), control.name: inside})
+        with pytest.raises(SpecError, match=control.name.rpartition("__")[2]):
+            build(spec, {**example(spec), control.name: outside})
+
+
+@given(st.data())
+def test_what_lies_between_the_bounds_is_taken(data):
+    numbers = [c for c in BY_NAME.values() if c.kind in ("int", "float")]
+    values = {}
+    for control in numbers:
+        stops = int((control.maximum - control.minimum) / control.step + 1e-6)
+        values[control.name] = control.minimum + data.draw(st.integers(0, stops)) * control.step
+    spec = build(Noise, values)
+    assert spec.paper.width == values["paper__width"] and spec.rate == values["rate"]
+
+
+def test_a_control_says_what_its_field_says():
+    width, cap, mode = BY_NAME["paper__width"], BY_NAME["cap"], BY_NAME["mode"]
+    assert (width.kind, width.default, width.minimum, width.maximum, width.step) == ("int", 8, 4, 64, 4)
+    assert width.label == "paper: width" and width.description == "Pixels across"
+    assert cap.optional and cap.default is None and cap.kind == "float" and cap.maximum == 10
+    assert mode.kind == "choice" and mode.choices == ("plain", "fail", "nan", "interrupt")
+    assert BY_NAME["loud"].kind == "bool" and BY_NAME["paper__init"].kind == "image"
+    assert (BY_NAME["prompt"].minimum, BY_NAME["prompt"].maximum) == (1, 300)
+
+
+def test_defaults_make_the_default_spec():
+    assert build(Noise, {c.name: c.default for c in BY_NAME.values()}) == Noise()
+
+
+@pytest.mark.parametrize(("ge", "le", "default", "step"), [
+    (0, 1, 0.5, 0.01), (0, 100, 1.0, 1.0), (0, 10, 0.003, 0.001), (None, None, 0.5, 0.1), (-1, 1, 0, 0.01),
+])  # fmt: skip
+def test_steps_are_fine_enough_for_the_default(ge, le, default, step):
+    spec = type("Some", (Spec,), {"__annotations__": {"x": float}, "x": Field(default, ge=ge, le=le)})
+    assert math.isclose(fields(spec)[0].step, step)
+
+
+class Inner(Spec):
+    size: int = Field(..., ge=1, le=9)
+    hue: Literal["red", "blue"] | None = None
+
+
+class Odd(Spec):
+    inner: Inner
+    maybe: Inner | None = None
+    gain: Annotated[int, Field(gt=2, lt=8)] | None = None
+    pictures: tuple[ImageInput, ...] = ()
+
+
+def test_optional_annotated_and_required_fields():
+    found = {control.name: control for control in fields(Odd)}
+    assert list(found) == ["inner__size", "inner__hue", "maybe__size", "maybe__hue", "gain"]
+    assert found["inner__size"].required and found["inner__hue"].choices == (None, "red", "blue")
+    assert (found["gain"].minimum, found["gain"].maximum, found["gain"].optional) == (3, 7, True)
+    assert build(Odd, {"inner__size": 2.0, "gain": "", "maybe__hue": None}) == Odd(inner=Inner(size=2))
+    assert build(Odd, {"inner__size": "2", "maybe__size": 3}).maybe == Inner(size=3)
+    with pytest.raises(SpecError, match="size: is missing"):
+        build(Odd, {})
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    ({"speed": 1}, "speed: Noise has no such control; it has prompt"),
+    ({"seed": "many"}, "seed: give a number; got 'many'"),
+    ({"seed": 1.5}, "seed: .*integer"),
+    ({"seed": None}, "seed: give a number"),
+    ({"paper__width": 6}, "width: .*multiple of 4; got 6"),
+])  # fmt: skip
+def test_mistakes_name_their_field(values, words):
+    with pytest.raises(SpecError, match=words):
+        build(Noise, values)
+
+
+def test_a_picture_is_brought_to_the_canvas():
+    paper = build(Noise, {"paper__init": Image.new("RGB", (50, 40), "red"), "paper__width": 16}).paper
+    assert (paper.init.width, paper.init.height) == (16, 8)
+    assert paper.init.pil().getpixel((3, 3)) == (255, 0, 0)
+
+
+def test_widgets_read_back_the_spec():
+    box, read = widgets(Noise)
+    assert len(box.children) == len(BY_NAME) and read() == Noise()
+    by_label = {child.description: child for child in box.children}
+    by_label["paper: height"].value = 12
+    by_label["seed"].value = 7
+    by_label["mode"].value = "fail"
+    by_label["cap"].value = "2.5"
+    by_label["loud"].value = True
+    assert read() == Noise(paper=Paper(height=12), seed=7, mode="fail", cap=2.5, loud=True)
+    by_label["cap"].value = "11"
+    with pytest.raises(SpecError, match="cap: .*less than or equal to 10; got 11"):
+        read()
+
+
+def test_chosen_widgets_in_order():
+    box, read = widgets(Noise, ["steps", "prompt"])
+    assert [child.description for child in box.children] == ["steps", "prompt"]
+    box.children[1].value = "a dog"
+    assert read() == Noise(prompt="a dog")
+    with pytest.raises(SpecError, match="speed"):
+        widgets(Noise, ["speed"])
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_uploads_of_both_ipywidgets(version):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "blue").save(buffer, "PNG")
+
+    class Upload:
+        if version == 7:
+            value = {"a.png": {"metadata": {"name": "a.png"}, "content": buffer.getvalue()}}
+        else:
+            value = ({"name": "a.png", "content": memoryview(buffer.getvalue())},)
+
+    assert controls._read(BY_NAME["paper__init"], Upload).getpixel((0, 0)) == (0, 0, 255)
+    Upload.value = {} if version == 7 else ()
+    assert controls._read(BY_NAME["paper__init"], Upload) is None
+
+
+def test_tooltips_under_either_name(monkeypatch):
+    assert importlib.util.find_spec("ipywidgets")
+    box, _ = widgets(Noise, ["seed"])
+    assert box.children[0].tooltip == "Seed"
+    made = {}
+    monkeypatch.setattr(ipywidgets, "__version__", "7.7.1")
+    monkeypatch.setattr(ipywidgets, "Checkbox", lambda **options: made.update(options))
+    controls._widget(ipywidgets, BY_NAME["loud"])
+    assert made["description_tooltip"] == "Loud" and "tooltip" not in made
