@@ -15,9 +15,9 @@ GUARD = ROOT / "tests" / "guard"
 # notebooks, cluster workers and commands run under the same rules; the guard is their sitecustomize.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_THREADS = max(1, min(4, _CORES // _WORKERS))
+_THREADS = max(1, min(4, _CORES // _WORKERS, int(os.environ.get("OMP_NUM_THREADS", _CORES))))
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = str(min(int(os.environ.get(_name, _THREADS)), _THREADS))
+    os.environ[_name] = str(_THREADS)
 os.environ.update(
     HF_HUB_OFFLINE="1",
     TRANSFORMERS_OFFLINE="1",
