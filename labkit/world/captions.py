@@ -80,13 +80,20 @@ class Reading:
     unknown: tuple[str, ...]
 
 
-FILLERS = frozenset("a an the of in on at and with is are to by picture image drawing some it its against "
-                    "small big little large thing something colourful colorful style sitting standing looking moving alone you".split())
+FILLERS = frozenset("a an the of in on at and with is are to by picture image drawing some it its against small big little "
+                    "large thing something colourful colorful style sitting standing looking moving alone you".split())
 
 
 def normalise(text: str) -> list[str]:
     """Lower-case words of a text, punctuation dropped (hyphens and apostrophes inside words stay)."""
     return re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", text.lower())
+
+
+def plural(noun: str) -> str:
+    """The plural of a synonym: puppy → puppies, fortress → fortresses, kitten → kittens."""
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
 @lru_cache(maxsize=1)
@@ -95,7 +102,7 @@ def _phrases() -> dict[tuple[str, ...], tuple[str, str]]:
     out = {}
     w = words()
     for name, e in w["subjects"].items():
-        for phrase in (e["name"], e["plural"], *e["synonyms"], *(s + "s" for s in e["synonyms"])):
+        for phrase in (e["name"], e["plural"], *e["synonyms"], *map(plural, e["synonyms"])):
             out[tuple(normalise(phrase))] = ("subject", name)
     for name, e in w["colours"].items():
         for phrase in (name, *e["synonyms"]):
@@ -108,9 +115,9 @@ def _phrases() -> dict[tuple[str, ...], tuple[str, str]]:
                        "rain": "storm", "night": "night", "sunset": "sunset", "room": "room", "city": "city",
                        "dark corner": "dark_corner", "plain background": "plain"}.items():
         out[tuple(core.split())] = ("setting", name)
-    for core, name in {"comic": "comic", "comic-style": "comic", "pencil": "pencil", "oil": "oil", "impressionist": "oil",
-                       "cubist": "cubist", "neon": "neon", "pixel art": "pixel", "flat": "flat", "watercolor": "watercolour",
-                       "illustration": "flat"}.items():
+    for core, name in {"comic": "comic", "comic-style": "comic", "pencil": "pencil", "oil": "oil",
+                       "impressionist": "oil", "cubist": "cubist", "neon": "neon", "pixel art": "pixel", "flat": "flat",
+                       "watercolor": "watercolour", "illustration": "flat"}.items():
         out[tuple(core.split())] = ("style", name)
     return out
 

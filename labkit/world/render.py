@@ -65,16 +65,18 @@ def _backdrop(scene: Scene, rng) -> tuple[np.ndarray, np.ndarray]:
     colour, lines = background(scene.setting, number, zoom, flip)
     spare = colour.shape[0] - CANVAS
     x, y = (int(v) for v in rng.integers(0, spare + 1, 2))
-    table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
+    table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8).tolist()
     window = (slice(y, y + CANVAS), slice(x, x + CANVAS))
-    return table[colour[window]], lines[window].copy()
+    shown = Image.fromarray(np.ascontiguousarray(colour[window])).point(table * 3)
+    return np.array(shown), lines[window].copy()
 
 
 def _paste(placed: Placed, colour, lines, mask, rim: bool) -> None:
     """Composite one subject in place."""
     drawing = sprite(placed.subject, placed.variant)
     side = placed.size * CANVAS
-    window, place = _window(placed, side * 1.25)
+    turn = np.deg2rad(placed.angle)
+    window, place = _window(placed, side * (abs(np.cos(turn)) + abs(np.sin(turn))) * (1.07 if rim else 1.0))
     if window is None:
         return
     paint = drawing.paint(placed.rgb)

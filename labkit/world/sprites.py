@@ -57,9 +57,11 @@ class Sprite:
         light = main + (255.0 - main) * 0.45
         # A dark shade of black would vanish into the outline: shade black upwards instead.
         dark = main * 0.68 if main.max() > 70 else main * 1.6
-        out = self.base.copy()
-        out[..., :3] += self.weights @ np.stack([main, dark, light])
-        return np.clip(out, 0, 255).astype(np.uint8)
+        out = self.base.astype(np.uint8)
+        shades = self.weights.reshape(-1, 3) @ np.stack([main, dark, light])
+        # Base and shades never sum to more than the alpha: no clipping is needed beyond rounding's half.
+        out[..., :3] = np.minimum(self.base[..., :3] + shades.reshape(*out.shape[:2], 3), 255)
+        return out
 
 
 @cache
@@ -82,7 +84,8 @@ def sprite(subject: str, variant: int) -> Sprite:
     one_white = [(white, black, black), (black, white, black), (black, black, white)]
     weights = np.stack([(paint(*c) - base)[..., 0] / 255.0 for c in one_white], axis=-1)
     lines = rasterise(line_art(svg), SIZE)
-    return Sprite(base, np.clip(weights, 0, 1), np.clip(lines[..., 0], 0, 255).astype(np.uint8), natural if natural != "none" else None)
+    ink = np.clip(lines[..., 0], 0, 255).astype(np.uint8)
+    return Sprite(base, np.clip(weights, 0, 1), ink, natural if natural != "none" else None)
 
 
 @cache
