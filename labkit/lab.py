@@ -24,15 +24,20 @@ class Lab:
     """
 
     def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None,
-                 device: str | torch.device | None = None):
+                 device: str | torch.device | None = None, precision: str = "auto"):
+        """`precision` of CLIP's image tower: 'fp32', 'bf16' or 'auto', which is bf16 where the processor multiplies in it."""
+        if precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision={precision!r}: use 'auto', 'fp32' or 'bf16'")
         self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "judge": "pocket", "perceptual": "pocket"}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.bf16 = native_bf16(self.device) if precision == "auto" else precision == "bf16"
         self._models: dict[str, object] = {}
         self._lock = threading.RLock()
 
     def __getattr__(self, kind: str):
-        if kind.startswith("_") or kind not in self.names:
-            raise AttributeError(f"a lab has no {kind!r}; it has {', '.join(self.names)}")
+        names = self.__dict__.get("names", {})
+        if kind not in names:
+            raise AttributeError(f"a lab has no {kind!r}; it has {', '.join(names)}")
         return self.model(kind)
 
     def model(self, kind: str):
@@ -40,7 +45,7 @@ class Lab:
         with self._lock:
             if kind not in self._models:
                 same = kind == "guide" and self.names["guide"] == self.names["clip"]
-                self._models[kind] = self.model("clip") if same else LOADERS[kind](self.names[kind], self.device)
+                self._models[kind] = self.model("clip") if same else LOADERS[kind](self, self.names[kind])
             return self._models[kind]
 
     def require(self, spec: Method | Measure, progress: Callable[[str], None] | None = None) -> None:
@@ -68,37 +73,46 @@ class Lab:
         return {k: {"name": self.names[k], "sha256": getattr(self.model(k), "sha256", None)} for k in kinds}
 
 
-def _load_clip(name: str, device):
+def native_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively. A CPU without it would emulate, slower than fp32; asking the
+    processor, not a stopwatch, gives the same answer every time."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    ask = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device.type == "cpu" and any(f() for f in ask if f)
+
+
+def _load_clip(lab: Lab, name: str):
     from labkit.clip.encoder import load_encoder
 
-    return load_encoder(name, device)
+    return load_encoder(name, lab.device, lab.bf16)
 
 
-def _load_vqgan(name: str, device):
+def _load_vqgan(lab: Lab, name: str):
     from labkit.models.vqgan import load_vqgan
 
-    return load_vqgan(name, device)
+    return load_vqgan(name, lab.device)
 
 
-def _load_classifier(kind: str, device):
+def _load_classifier(lab: Lab, kind: str):
     from labkit.models.judge import VGGClassifier
 
     path = data_path("models", f"{kind}.safetensors")
     tensors, about = zoo.load_tensors(path)
     config = about["config"]
     net = zoo.load_state(VGGClassifier(config["stages"], config["classes"]), tensors, path.name)
-    return net.to(device).eval().requires_grad_(False), sha256_of(path)
+    net.sha256 = sha256_of(path)
+    return net.to(lab.device).eval().requires_grad_(False)
 
 
-def _load_judge(name: str, device):
+def _load_judge(lab: Lab, name: str):
     from labkit.metrics.judge import Judge
 
-    return Judge(*_load_classifier("judge", device))
+    return Judge(_load_classifier(lab, "judge"))
 
 
-def _load_perceptual(name: str, device):
-    net, net.sha256 = _load_classifier("perceptual", device)
-    return net
+def _load_perceptual(lab: Lab, name: str):
+    return _load_classifier(lab, "perceptual")
 
 
 LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "judge": _load_judge,

@@ -7,8 +7,8 @@ r"""The weighted-prompt grammar, as VQGAN+CLIP notebooks made it customary (Crow
     "the time: 12:30" | C:\me\photo.png     quotes protect : | ^; paths and URLs need none
 
 A `:number` at the end is a weight, or weight and stop; any other colon is text. Double quotes protect `:`,
-`|` and `^` wherever they stand. They fall away when they enclose a prompt's whole text, and stay where they are
-part of it (`a sign that says "open"`). Inside quotes `\"` is a quotation mark; other backslashes are text.
+`|` and `^` wherever they stand. They fall away when they enclose a prompt's whole text, and stay where they
+are part of it (`a sign that says "open"`). Inside quotes `\"` is a quotation mark; other backslashes are text.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ MAX_SEED = 2**31 - 1
 
 
 class SpecError(ValueError):
-    """A value that a spec does not take; the message names field, value and bound."""
+    """A value that a spec does not take; the message names field, value and bound, a fault a line."""
 
 
 class NonFiniteError(ArithmeticError):
-    """A run met NaN or infinity. `last` is the last good `Step`, or None."""
+    """A run met NaN or infinity. `last` is the last good `Step` (of a painting: that has a picture), or None."""
 
     def __init__(self, message: str, last: Step | None = None):
         super().__init__(message)
@@ -41,7 +41,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, **values: Any):
+    def __init__(self, /, **values: Any):
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -53,8 +53,14 @@ class Spec(BaseModel):
 
     @classmethod
     def from_json(cls, text: str):
-        """The spec of a JSON text."""
-        return cls(**json.loads(text))
+        """The spec of a JSON text. Raises `SpecError` on what is none."""
+        try:
+            values = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise SpecError(f"{cls.__name__}: is no JSON ({error}); give what to_json made") from None
+        if not isinstance(values, dict):
+            raise SpecError(f"{cls.__name__}: must be a table of names and values; got {type(values).__name__}")
+        return cls(**values)
 
     def but(self, **changes: Any):
         """A copy with some fields changed, validated again. `a__b` reaches field b of the nested spec a."""
@@ -63,6 +69,8 @@ class Spec(BaseModel):
             outer, _, inner = key.partition("__")
             if outer not in values:
                 raise SpecError(f"{key}: {type(self).__name__} has no such field; it has {', '.join(values)}")
+            if inner and not isinstance(values[outer], Spec):
+                raise SpecError(f"{key}: {outer} has no fields of its own; it is {values[outer]!r}")
             values[outer] = values[outer].but(**{inner: value}) if inner else value
         return type(self)(**values)
 
@@ -76,6 +84,10 @@ def explain(error: ValidationError, spec: type[BaseModel]) -> str:
     lines = []
     for fault in error.errors():
         where = ".".join(str(p) for p in fault["loc"]) or spec.__name__
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, SpecError):  # of a nested spec: its lines name field and value already
+            lines += [f"{where}: {line}" for line in str(cause).splitlines()]
+            continue
         if fault["type"] == "extra_forbidden":
             lines.append(f"{where}: {spec.__name__} has no such field; it has {', '.join(spec.model_fields)}")
         elif fault["type"] == "missing":
@@ -125,10 +137,12 @@ class Method(Spec):
     needs: ClassVar[tuple[str, ...]] = ()  # models of the lab: "clip", "guide", "vqgan", "judge", …
     score: ClassVar[str | None] = None  # the score that rises, on the pocket models
     weighted_prompts: ClassVar[bool] = False  # then a prompt of weight 0 changes nothing
+    listed: ClassVar[bool] = True  # in METHODS, which views offer and recipes name
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        METHODS[cls.__name__] = cls
+        if cls.listed:
+            METHODS[cls.__name__] = cls
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         """Yield the steps; `resume` is a `Step.state()` of the same spec."""
@@ -136,7 +150,12 @@ class Method(Spec):
 
 
 class Training(Method):
-    """A method that works on its own copy of a model. Its steps' `extras["weights"]` save as pocket weights."""
+    """A method that works on its own copy of a model. Its steps' `extras["weights"]` save as pocket weights.
+
+    `labkit.training.TRAININGS` lists them; it owes no PNG replay.
+    """
+
+    listed: ClassVar[bool] = False
 
 
 class Measure(Spec):

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labkit.prompt import MAX_CHARACTERS, MAX_PROMPTS, Prompt, PromptError, format_prompts, parse, parse_story
@@ -23,18 +23,21 @@ def cancels(prompts):
     return abs(math.fsum(p.weight for p in prompts)) < 1e-3
 
 
+@settings(deadline=None)
 @given(prompt_lists)
 def test_what_is_formatted_is_read_back(prompts):
     assume(not cancels(prompts))
     assert parse(format_prompts(prompts)) == prompts
 
 
+@settings(deadline=None)
 @given(st.lists(prompt_lists, min_size=1, max_size=3))
 def test_stories_are_read_back(stages):
     assume(not any(cancels(s) for s in stages))
     assert parse_story("^".join(format_prompts(s) for s in stages)) == tuple(stages)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='ab1.:|^"\\- ', max_size=30))
 def test_any_text_is_prompts_that_round_trip_or_a_prompt_error(text):
     try:

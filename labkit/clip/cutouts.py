@@ -21,13 +21,13 @@ from labkit.spec import Spec
 class Cutouts(Spec):
     """How CLIP looks at the picture."""
 
-    cutn: int = Field(16, ge=1, le=256, description="Cutouts a step")
+    cutn: int = Field(8, ge=1, le=256, description="Cutouts a step; 32 is usual for a full-size CLIP")
     method: Literal["crops", "pooled"] = Field(
         "crops", description="crops: random squares; pooled: the whole picture, (average + max pooling) / 2")
     cut_pow: float = Field(1.0, ge=0.1, le=8, description="Above 1: smaller crops; below 1: larger ones")
-    smallest: float = Field(0.6, ge=0.1, le=1, description="Side of the smallest crop, as a share of the shorter side")
-    augment: float = Field(0.5, ge=0, le=1, description="Strength of turns, shears and colour changes")
-    noise: float = Field(0.1, ge=0, le=1, description="Largest standard deviation of the noise added to a cutout")
+    smallest: float = Field(0.75, ge=0.1, le=1, description="Side of the smallest crop, as a share of the shorter side")
+    augment: float = Field(1.0, ge=0, le=1, description="Strength of turns, shears and colour changes")
+    noise: float = Field(0.4, ge=0, le=1, description="Largest standard deviation of the noise added to a cutout")
     chunk: int = Field(0, ge=0, le=256, description="Cutouts a batch; 0: all at once (halved when memory runs out)")
 
 

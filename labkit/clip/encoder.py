@@ -16,13 +16,14 @@ class Encoder:
     """A frozen CLIP with its tokenizer and preprocessing.
 
     `size` is the side of the pictures it reads, `scale` its logit scale (1/temperature), `name` and `sha256` identify it.
+    With `bf16` the image tower multiplies in bfloat16; embeddings are fp32 either way.
     """
 
     def __init__(self, model: nn.Module, tokenizer, size: int, mean, std, name: str, sha256: str | None = None,
-                 vocabulary=None):
+                 unknown=None, bf16: bool = False):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.size, self.name, self.sha256 = tokenizer, size, name, sha256
-        self._unknown = vocabulary
+        self._unknown, self.bf16 = unknown, bf16
         device = next(model.parameters()).device
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1)
@@ -44,7 +45,10 @@ class Encoder:
             raise ValueError(f"x: shape {tuple(x.shape)} must be (B, 3, H, W)")
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        return F.normalize(self.model.encode_image((x - self._mean) / self._std).float(), dim=-1)
+        x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            features = self.model.encode_image(x)
+        return F.normalize(features.float(), dim=-1)
 
     @torch.no_grad()
     def encode_text(self, texts: list[str], batch: int = 256) -> Tensor:
@@ -62,29 +66,38 @@ class Encoder:
         if unknown:
             words = ", ".join(repr(w) for w in unknown)
             out.append(f"the pocket model has never seen {words}")
-        length = self.tokenizer.context_length
-        ids = self.tokenizer.ids(text) if hasattr(self.tokenizer, "ids") else self.tokenizer.encode(text)
-        extra = 0 if hasattr(self.tokenizer, "ids") else 2
-        if len(ids) + extra > length:
-            out.append(f"the text has {len(ids) + extra} tokens, the model reads the first {length}")
+        n, length = self._tokens(text), self.tokenizer.context_length
+        if n > length:
+            out.append(f"the text has {n} tokens, the model reads the first {length}")
         return out
 
+    def _tokens(self, text: str) -> int:
+        """How many tokens a text has uncut, start and end among them: ours, open_clip's own, Hugging Face's in open_clip."""
+        if hasattr(self.tokenizer, "ids"):
+            return len(self.tokenizer.ids(text))
+        if hasattr(self.tokenizer, "encode"):
+            return len(self.tokenizer.encode(text)) + 2
+        return len(self.tokenizer.tokenizer(text)["input_ids"])
 
-def load_encoder(name: str, device: torch.device | str) -> Encoder:
+
+def load_encoder(name: str, device: torch.device | str, bf16: bool = False) -> Encoder:
     """'pocket', 'pocket-guide', or anything that `load_openclip` takes ('ViT-B-32/openai', 'hf-hub:…', 'local-dir:…')."""
     if name.startswith("pocket"):
         from labkit.world import unknown_words
 
+        if name not in POCKET_FILES:
+            raise zoo.WeightsError(f"clip: no pocket CLIP is called {name!r}; there are {', '.join(POCKET_FILES)}")
         path = data_path("models", f"{POCKET_FILES[name]}.safetensors")
         tensors, about = zoo.load_tensors(path)
         model = PocketCLIP.from_dict(about["config"])
         zoo.load_state(model, tensors, path.name)
         tokenizer = SubwordTokenizer(about["tokenizer"], model.config.context_length)
-        return Encoder(model.to(device), tokenizer, model.config.image_size, MEAN, STD, name, sha256_of(path), unknown_words)
+        model = model.to(device, memory_format=torch.channels_last)
+        return Encoder(model, tokenizer, model.config.image_size, MEAN, STD, name, sha256_of(path), unknown_words, bf16)
     from labkit.models.openclip import load_openclip
 
     model, tokenizer, preprocess = load_openclip(name, device)
-    return Encoder(model, tokenizer, preprocess["size"], preprocess["mean"], preprocess["std"], name)
+    return Encoder(model, tokenizer, preprocess["size"], preprocess["mean"], preprocess["std"], name, bf16=bf16)
 
 
 POCKET_FILES = {"pocket": "clip", "pocket-guide": "clip_guide"}

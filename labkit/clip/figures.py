@@ -62,7 +62,7 @@ def heat_map(
     *,
     title: str,
     unit: str,
-    number: str = "{:.2f}",
+    number: str = "{:z.2f}",
     diverging: bool = False,
     norm: Normalize | None = None,
     names: list[str] | None = None,
@@ -76,8 +76,9 @@ def heat_map(
     """
     n, m = values.shape
     cell_w, cell_h = min(0.9, 16 / m), min(0.5, 16 / n)
-    labels = ["\n".join(textwrap.wrap(t, 34, max_lines=2, placeholder=" …")) for t in rows]
     every = -(-n // LABELS)
+    lines = 2 if cell_h * every > 0.3 else 1
+    labels = ["\n".join(textwrap.wrap(t, 34, max_lines=lines, placeholder=" …")) for t in rows]
     label_size = min(9.0, cell_h * every * 72 * 0.4)
     longest = max(len(line) for label in labels for line in label.split("\n"))
     pictured = cell_w >= LEAST_PICTURE
@@ -99,9 +100,7 @@ def heat_map(
     ax.set_xlim(-0.5, m - 0.5)
     ax.set_ylim(n - 0.5, head)
     if n <= NUMBERS and m <= NUMBERS:
-        size = min(
-            10.0, cell_w * 72 / (0.75 * max(len(number.format(v)) for v in values.flat)), cell_h * 72 * 0.6
-        )
+        size = min(10.0, cell_w * 72 / (0.75 * max(len(number.format(v)) for v in values.flat)), cell_h * 72 * 0.6)
         for (i, j), value in np.ndenumerate(values):
             ax.text(
                 j,
@@ -136,20 +135,18 @@ def heat_map(
 
 def three_panels(picture: Image.Image, values: np.ndarray, *, title: str, unit: str, caption: str) -> Sheet:
     """A picture, a map (H, W) of signed values over it, and both in one; the caption below."""
-    lines = textwrap.wrap(caption, 118)
+    lines = textwrap.wrap(caption, 150)
     height = 3.9 + 0.17 * len(lines)
     figure = Sheet(figsize=(9.6, height))
     norm = limits(values, diverging=True)
     bottom, tall = (0.35 + 0.17 * len(lines)) / height, 2.85 / height
-    axes = [figure.add_axes([x / 9.6, bottom, 2.8 / 9.6, tall]) for x in (0.1, 3.0, 6.7)]
+    axes = [figure.add_axes([x / 9.6, bottom, 2.8 / 9.6, tall]) for x in (0.1, 3.0, 6.65)]
     h, w = values.shape
     square = np.asarray(picture.convert("RGB").resize((w * 4, h * 4), Image.Resampling.LANCZOS))
     extent = (0, w, h, 0)
     axes[0].imshow(square, extent=extent)
     shown = axes[1].imshow(values, cmap="RdBu_r", norm=norm, extent=extent)
-    axes[2].imshow(
-        np.asarray(Image.fromarray(square).convert("L")), cmap="gray", vmin=0, vmax=255, extent=extent
-    )
+    axes[2].imshow(np.asarray(Image.fromarray(square).convert("L")), cmap="gray", vmin=0, vmax=255, extent=extent)
     # The stronger the value, the more of its colour: where nothing happens the picture stays grey.
     strength = np.abs(values) / norm.vmax
     axes[2].imshow(values, cmap="RdBu_r", norm=norm, alpha=0.8 * strength, extent=extent)
@@ -161,7 +158,5 @@ def three_panels(picture: Image.Image, values: np.ndarray, *, title: str, unit: 
     bar.tick_params(labelsize=7)
     bar.set_title(unit, fontsize=7)
     figure.text(0.1 / 9.6, 1 - 0.3 / height, title, fontsize=11, parse_math=False)
-    figure.text(
-        0.1 / 9.6, 0.12 / height, "\n".join(lines), fontsize=8, color="0.3", va="bottom", parse_math=False
-    )
+    figure.text(0.1 / 9.6, 0.12 / height, "\n".join(lines), fontsize=8, color="0.3", va="bottom", parse_math=False)
     return figure

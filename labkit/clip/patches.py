@@ -57,11 +57,11 @@ class PatchMap:
         show."""
         side = len(self.map)
         caption = (
-            f"How: the picture is read at {side} × {side}; a soft-edged patch of {self.patch} × {self.patch} pixels "
-            f"in the picture's mean colour covers one place after another, {self.stride} pixels apart; red is how "
-            "much the cosine falls where it is covered, blue where the text fits better without it. Not shown: no "
-            "segmentation and no cause, for a covered picture is itself unnatural; nothing finer than the patch; "
-            "what is seen twice or is larger than the patch may leave no mark."
+            f"How: the picture is read at {side} × {side}; a soft-edged patch of {self.patch} × {self.patch} pixels in "
+            f"the picture's mean colour covers one place after another, {self.stride} pixels apart; red is how much "
+            "the cosine falls where it is covered, blue where the text fits better without it. Not shown: no "
+            "segmentation and no cause, for a covered picture is itself unnatural; nothing finer than the patch; what "
+            "is seen twice or is larger than the patch may leave no mark."
         )
         if self.notices:
             caption += f" Note: {'; '.join(self.notices)}."
@@ -75,9 +75,7 @@ class PatchMap:
 
 
 @torch.no_grad()
-def patch_map(
-    lab, text: str, image: Image.Image, patch: int = 8, stride: int = 4, batch: int = 64
-) -> PatchMap:
+def patch_map(lab, text: str, image: Image.Image, patch: int = 8, stride: int = 4, batch: int = 64) -> PatchMap:
     """Which patches the text is near: see `PatchMap`. `patch` and `stride` in pixels of the picture that the
     model reads (64 pocket, 224 ViT-B); 1 ≤ stride ≤ patch ≤ that side. It takes about (side / stride)²
     encodings of the image."""

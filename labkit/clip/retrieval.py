@@ -131,12 +131,7 @@ def streamed(text_emb: Tensor, image_emb: Tensor, k: int = 10, block: int = 1024
     rows, columns = _Best(n, min(k, m), device), _Best(m, min(k, n), device)
     paired = n == m
     own = (
-        torch.cat(
-            [
-                (t.float() * i.float()).sum(1)
-                for t, i in zip(text_emb.split(block), image_emb.split(block), strict=True)
-            ]
-        )
+        torch.cat([(t.float() * i.float()).sum(1) for t, i in zip(text_emb.split(block), image_emb.split(block), strict=True)])
         if paired
         else None
     )
@@ -207,10 +202,7 @@ def top_of_rows(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def unpaired(texts: int, images: int) -> str:
     """The message where ranks are asked of what is not paired."""
-    return (
-        f"ranks and recall need one image per text, texts[i] belonging to images[i]; got {texts} texts and "
-        f"{images} images"
-    )
+    return f"ranks and recall need one image per text, texts[i] belonging to images[i]; got {texts} texts and {images} images"
 
 
 def _check_unit(name: str, emb: Tensor) -> None:
@@ -220,8 +212,7 @@ def _check_unit(name: str, emb: Tensor) -> None:
         far = (part.float().norm(dim=1) - 1).abs()
         if not bool((far < 1e-3).all()):
             raise ValueError(
-                f"{name}: every vector must have length 1; divide by its norm first "
-                "(and look for NaN if that does not help)"
+                f"{name}: every vector must have length 1; divide by its norm first (and look for NaN if that does not help)"
             )
 
 

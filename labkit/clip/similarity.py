@@ -189,23 +189,19 @@ class SimilarityResult(Ranked):
     def figure(self):
         """A matplotlib heat map in this result's mode, the pictures along the top and, up to 30 × 30, the
         numbers in the cells. Texts the model reads only in part bear a star, with the reason below."""
-        unit = {"cosine": "cosine", "softmax": "probability over the texts", "zscore": "z-score per text"}[
-            self.mode
-        ]
+        unit = {"cosine": "cosine", "softmax": "probability over the texts", "zscore": "z-score per text"}[self.mode]
         rows = [f"{t} *" if t in self.notices else t for t in self.texts]
         notes = [f"* {t}: {'; '.join(lines)}" for t, lines in self.notices.items()]
         if len(notes) > 4:
             notes = [*notes[:3], f"* and {len(notes) - 3} more texts"]
-        named = (
-            self.names != tuple(f"image {j}" for j in range(len(self.names))) and len(self.names) <= NUMBERS
-        )
+        named = self.names != tuple(f"image {j}" for j in range(len(self.names))) and len(self.names) <= NUMBERS
         return heat_map(
             self.values().numpy(),
             rows,
             list(map(upright, self.images)),
             title=f"Texts × images: {unit} (CLIP: {self.model})",
             unit=unit,
-            number="{:+.1f}" if self.mode == "zscore" else "{:.2f}",
+            number="{:+z.1f}" if self.mode == "zscore" else "{:z.2f}",
             diverging=self.mode == "zscore",
             norm=Normalize(0, 1) if self.mode == "softmax" else None,
             names=list(self.names) if named else None,

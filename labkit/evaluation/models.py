@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from labkit.metrics.judge import Judge
+from labkit.models.judge import HEADS
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.clip import class_captions
 from labkit.world import caption, classes, words
-
-ATTRIBUTES = ("subject", "colour", "setting", "style")
 
 
 def _rows(bank: SceneBank, held: SceneBank) -> dict[str, tuple[SceneBank, list[int]]]:
@@ -49,28 +49,38 @@ def _attribute_hits(scene, top: dict[str, list[str]]) -> dict[str, float]:
             "setting": float(top["setting"][0] == scene.setting), "style": float(top["style"][0] == scene.style)}
 
 
-def judge_table(lab, n: int = 4000) -> pd.DataFrame:
-    """The judge's shares right."""
-    seen: dict[tuple[int, int], dict] = {}
+def classifier_table(lab, name: str, n: int = 4000) -> pd.DataFrame:
+    """Shares that the judge, or the perceptual net's own heads, get right."""
+    judge = lab.judge if name == "judge" else Judge(lab.perceptual)
+    seen: dict[int, list] = {}
 
     def hits(bank, k):
-        if (id(bank), k) not in seen:
-            for start in range(k, min(k + 250, len(bank))):
-                seen.setdefault((id(bank), start), None)
-            block = range(k, min(k + 250, len(bank)))
-            for j, verdict in zip(block, lab.judge.all((bank.images(block) + 1) / 2), strict=True):
-                seen[(id(bank), j)] = {a: verdict.top(a) for a in ATTRIBUTES}
-        return _attribute_hits(bank.scene(k), seen[(id(bank), k)])
+        if id(bank) not in seen:
+            seen[id(bank)] = [v for s in range(0, len(bank), 250) for v in judge.all(_pictures(bank, s))]
+        verdict = seen[id(bank)][k]
+        return _attribute_hits(bank.scene(k), {a: verdict.top(a) for a in HEADS})
 
     return _table(hits, n)
 
 
+def _pictures(bank: SceneBank, start: int) -> torch.Tensor:
+    """Up to 250 pictures of a bank from `start` on, in [0, 1]."""
+    return (bank.images(range(start, min(start + 250, len(bank)))) + 1) / 2
+
+
+def class_embeddings(encoder, attribute: str, draws: int = 24) -> torch.Tensor:
+    """(classes, D): per class the mean embedding of `draws` short captions with random synonyms, normalised."""
+    rng = np.random.default_rng(3)
+    texts = [encoder.encode_text(class_captions(attribute, rng)) for _ in range(draws)]
+    return torch.nn.functional.normalize(torch.stack(texts).mean(0), dim=-1)
+
+
 @torch.no_grad()
 def clip_table(lab, n: int = 4000, kind: str = "clip") -> pd.DataFrame:
-    """Zero-shot shares: the nearest of one caption per class ("an apple", "at night", …); a colour is asked of the scene's
-    own subject ("a red apple", "a blue apple", …)."""
+    """Zero-shot shares: the nearest class, each class being the mean of its synonyms' captions ("a dog", "a puppy", …: Radford
+    et al.'s prompt ensemble); a colour is asked of the scene's own subject ("a red apple", "a blue apple", …)."""
     encoder = getattr(lab, kind)
-    class_texts = {a: encoder.encode_text(class_captions(a)) for a in ("subject", "setting", "style")}
+    class_texts = {a: class_embeddings(encoder, a) for a in ("subject", "setting", "style")}
     of_subject = {}
     for key, entry in words()["subjects"].items():
         of_subject[key] = encoder.encode_text([f"a {c} {entry['name']}" for c in classes("colour")])
@@ -78,8 +88,8 @@ def clip_table(lab, n: int = 4000, kind: str = "clip") -> pd.DataFrame:
 
     def hits(bank, k):
         if id(bank) not in embedded:
-            embedded[id(bank)] = torch.cat([encoder.encode_image((bank.images(range(s, min(s + 250, len(bank)))) + 1) / 2)
-                                            for s in range(0, len(bank), 250)])
+            parts = [encoder.encode_image(_pictures(bank, s)) for s in range(0, len(bank), 250)]
+            embedded[id(bank)] = torch.cat(parts)
         e, scene = embedded[id(bank)][k], bank.scene(k)
         top = {a: [classes(a)[j] for j in (t @ e).topk(2).indices] for a, t in class_texts.items()}
         top["colour"] = [classes("colour")[int((of_subject[scene.subjects[0].subject] @ e).argmax())]]
@@ -111,8 +121,8 @@ def retrieval(lab, n: int = 1000, kind: str = "clip") -> dict[str, float]:
 
 @torch.no_grad()
 def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
-    """Mean PSNR in dB, and the share of scenes whose reconstruction the judge takes for the same subject as the original;
-    the last column is the share of all codes that the row's scenes use."""
+    """Mean PSNR in dB; of one-subject scenes, the share whose reconstruction the judge takes for the same subject as the
+    original; the share of all codes that the row's scenes use."""
     bank, held = scene_bank("test", n), scene_bank("held", n)
     vqgan, table = lab.vqgan, {}
     for name, (b, ks) in _rows(bank, held).items():
@@ -124,7 +134,8 @@ def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
             used.update(indices.unique().tolist())
             psnr += (-10 * torch.log10((x - y).square().mean((1, 2, 3)) / 4)).tolist()
             pairs = zip(lab.judge.all((x + 1) / 2), lab.judge.all((y + 1) / 2), strict=True)
-            same += [a.subject == c.subject for a, c in pairs]
+            same += [a.subject == c.subject for k, (a, c) in zip(ks[s:s + 100], pairs, strict=True)
+                     if len(b.scene(k).subjects) == 1]
         table[name] = {"psnr": np.mean(psnr), "same subject": np.mean(same), "codes used": len(used) / vqgan.n_embed,
                        "n": len(ks)}
     return pd.DataFrame(table).T

@@ -97,7 +97,7 @@ def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: VQGANCLI
                      "saw": f"{seen.colour} {seen.subject}, {seen.setting}, {seen.style}"})
     table = pd.DataFrame(rows)
     summary = {c: {kind: _share(table[f"{kind} {c}"]) for kind in ("painted", "shuffled", "real")} for c in CLAIMS}
-    labels = [f"{'ok' if r['painted subject'] else 'NO'} {r['prompt'].removeprefix('a flat illustration of ')} → {r['saw']}"
+    labels = [f"{'ok' if r['painted subject'] else 'NO'} {r['prompt'].removeprefix('a flat illustration of ')} : {r['saw']}"
               for r in rows]
     sheet = contact_sheet([p for p, _, _ in painted], labels, columns=10, tile=128)
     return PaintingReport(table, pd.DataFrame(summary).T, sheet)

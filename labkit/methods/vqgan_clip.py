@@ -12,6 +12,7 @@ once. So a batch that does not fit into memory is split without changing the gra
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -107,11 +108,11 @@ class VQGANCLIP(Method):
         z = start.clone().requires_grad_(True)
         low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
         optimiser = OPTIMISERS[self.optimiser.name]([z], lr=self.optimiser.lr)
-        chunk, first = self.cutouts.chunk or self.cutouts.cutn, 0
+        chunk, first = min(self.cutouts.chunk or self.cutouts.cutn, self.cutouts.cutn), 0
         if resume is not None:
             first, chunk = resume["i"] + 1, resume["chunk"]
             z.data.copy_(resume["z"])
-            optimiser.load_state_dict(resume["optimiser"])
+            optimiser.load_state_dict(copy.deepcopy(resume["optimiser"]))  # it keeps the tensors it is given
             rng.set_state(resume["rng"])
         notices, last = [n for chapter in parse_story(self.prompt) for p in chapter for n in guide.notices(p.text)], None
         for i in range(first, self.steps):
@@ -137,8 +138,10 @@ class VQGANCLIP(Method):
                 z.clamp_(low, high)
             extras = {"notices": tuple(notices), "losses": losses}
 
-            def snapshot(i: int = i, chunk: int = chunk) -> dict:
-                return {"i": i, "chunk": chunk, "z": z.detach().clone(), "optimiser": optimiser.state_dict(),
+            def snapshot(at: int = i, chunk: int = chunk) -> dict:
+                if at != i:  # noqa: B023 (where the run is now)
+                    raise ValueError(f"step {at}: the run has gone on; take a step's state before the next")
+                return {"i": at, "chunk": chunk, "z": z.detach().clone(), "optimiser": optimiser.state_dict(),
                         "rng": rng.get_state()}
 
             step = Step(i, self.steps, picture, {"clip": score, "loss": sum(losses)}, extras, snapshot)
@@ -147,8 +150,10 @@ class VQGANCLIP(Method):
 
     def _targets(self, guide, chapter) -> list[tuple[Tensor, float, float]]:
         """(embedding (D,), weight, stop) of every prompt that pulls at all."""
-        texts = guide.encode_text([p.text for p in chapter])
-        out = [(e, p.weight, p.stop) for e, p in zip(texts, chapter, strict=True)]
+        # A text of weight 0 is not even encoded: another batch would round the others otherwise.
+        pulling = [p for p in chapter if p.weight]
+        texts = guide.encode_text([p.text for p in pulling])
+        out = [(e, p.weight, p.stop) for e, p in zip(texts, pulling, strict=True)]
         for p in self.image_prompts:
             out.append((guide.encode_image(p.image.tensor().to(guide.device))[0], p.weight, p.stop))
         for p in self.noise_prompts:
@@ -191,9 +196,10 @@ def picture_gradient(picture: Tensor, guide, looks: Looks, targets, chunk: int) 
         except torch.OutOfMemoryError:
             if chunk == 1:
                 raise
-            chunk = max(1, chunk // 2)
-            if picture.is_cuda:
-                torch.cuda.empty_cache()
+        # Out of the handler, whose traceback held the failed batch.
+        chunk //= 2
+        if picture.is_cuda:
+            torch.cuda.empty_cache()
 
 
 def _accumulate(picture, guide, looks, targets, chunk):

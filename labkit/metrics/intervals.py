@@ -12,7 +12,7 @@ def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     p, zz = hits / n, z * z
     middle = (p + zz / (2 * n)) / (1 + zz / n)
     half = z / (1 + zz / n) * math.sqrt(p * (1 - p) / n + zz / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if hits else 0.0), (middle + half if hits < n else 1.0)  # exact where rounding is not
 
 
 def share(hits: int, n: int) -> str:

@@ -48,13 +48,13 @@ class Verdict:
 class Judge:
     """`judge(picture)` → `Verdict`; `judge.all(x)` for a batch. Pictures of any side are box-averaged to 64."""
 
-    def __init__(self, net: VGGClassifier, sha256: str | None = None):
-        self.net, self.sha256 = net.eval().requires_grad_(False), sha256
+    def __init__(self, net: VGGClassifier):
+        self.net, self.sha256 = net.eval().requires_grad_(False), getattr(net, "sha256", None)
         self.classes = {a: classes(a) for a in HEADS}
 
     def __call__(self, picture: Image.Image | np.ndarray) -> Verdict:
-        pixels = np.asarray(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
-        x = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+        pixels = np.array(picture.convert("RGB") if isinstance(picture, Image.Image) else picture)
+        x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
         return self.all(x)[0]
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:

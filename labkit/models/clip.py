@@ -100,6 +100,7 @@ class SubwordTokenizer:
     def __init__(self, json_text: str, context_length: int):
         self.json = json_text
         self._tokenizer = Tokenizer.from_str(json_text)
+        self._tokenizer.encode_special_tokens = True  # "<end>" in a prompt is text, not the end of it
         self.context_length = context_length
         self._start, self._end, self._pad = (self._tokenizer.token_to_id(t) for t in (START, END, PAD))
 

@@ -20,6 +20,7 @@ from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 from torch import Tensor, nn
 
 from labkit import zoo
+from labkit.fetch import sha256_of
 from labkit.weights import PICKLES
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class VQGANConfig:
     n_embed: int = 1024
     gumbel: bool = False
     dropout: float = 0.0
+    norm_groups: int = 32
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ch_mult", tuple(self.ch_mult))
@@ -57,6 +59,8 @@ class VQGANConfig:
             raise ValueError(f"ch_mult: {self.ch_mult} must name at least one level, each 1 or more")
         if self.ch < 1 or self.ch % 32:
             raise ValueError(f"ch: {self.ch} must be a multiple of 32, the groups of every norm")
+        if self.norm_groups < 1 or self.ch % self.norm_groups:
+            raise ValueError(f"norm_groups: {self.norm_groups} must divide ch = {self.ch}")
         for field in ("num_res_blocks", "z_channels", "embed_dim", "n_embed"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: {getattr(self, field)} must be 1 or more")
@@ -176,6 +180,9 @@ class VQGAN(nn.Module):
             self.quantize = NearestQuantizer(config.n_embed, config.embed_dim, beta=0.25)
         self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+        for module in self.modules():
+            if isinstance(module, nn.GroupNorm):
+                module.num_groups = config.norm_groups
 
     @property
     def f(self) -> int:
@@ -256,4 +263,5 @@ def load_vqgan(name_or_path: str | os.PathLike, device: str | torch.device = "cp
     with torch.device("meta"):
         model = VQGAN(config)
     model = zoo.load_state(model, tensors, str(path))
+    model.sha256 = sha256_of(path)
     return model.to(device).eval().requires_grad_(False)

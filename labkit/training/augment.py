@@ -59,14 +59,18 @@ def reconstruction(vqgan):
 
 
 def perturb(x: torch.Tensor, loss, radius: float, rng: torch.Generator) -> torch.Tensor:
-    """One-step L2 adversarial perturbation (fast adversarial training, Wong et al. 2020, in L2): a random start in the
-    ball of `radius`, one step along the gradient of `loss(x)`, projected back into the ball."""
+    """One-step L2 adversarial perturbation (fast adversarial training, Wong et al. 2020, in L2).
+
+    Each picture has its own ball, of radius U(0, `radius`), so that near-clean pictures stay in the diet: a random start in
+    the ball, one step along the gradient of `loss(x)`, projected back into the ball.
+    """
+    own = radius * torch.rand(len(x), 1, 1, 1, generator=rng).to(x)
     start = torch.randn(x.shape, generator=rng).to(x)
-    start = start * (radius * torch.rand(len(x), 1, 1, 1, generator=rng).to(x) / _norm(start))
+    start = start * (own * torch.rand(len(x), 1, 1, 1, generator=rng).to(x) / _norm(start))
     moved = (x + start).requires_grad_()
     (grad,) = torch.autograd.grad(loss(moved), moved)
-    delta = start + radius * grad / _norm(grad)
-    delta = delta * (radius / _norm(delta)).clamp(max=1)
+    delta = start + own * grad / _norm(grad)
+    delta = delta * (own / _norm(delta)).clamp(max=1)
     return (x + delta).clamp(-1, 1).detach()
 
 

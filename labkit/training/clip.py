@@ -1,7 +1,7 @@
 """Train the pocket CLIP on the picture world.
 
 Symmetric InfoNCE over pictures and captions (Radford et al. 2021; equal captions are one another's positives), and the same
-loss against the short captions of every class of one attribute ("an apple", …, "at night", …), so that each word meets all
+loss against the short captions of every class of each attribute ("an apple", …, "at night", …), so that each word meets all
 its rivals in every batch. With `radius` > 0 the pictures are first moved by one adversarial step (see `augment.perturb`):
 robust networks have gradients that paint. Held-out combinations never occur.
 """
@@ -67,21 +67,22 @@ class TrainCLIP(Training):
             index = rng.np.integers(len(bank), size=self.batch)
             scenes = [bank.scene(k) for k in index]
             texts = [spoken(caption(s, rng.np), rng.np) for s in scenes]
-            attribute = ATTRIBUTES[0] if i % 2 else ATTRIBUTES[1 + (i // 2) % 3]
-            names = class_captions(attribute, rng.np)
-            target = bank.targets(index)[attribute].to(acc.device)
+            names = [class_captions(a, rng.np) for a in ATTRIBUTES]
+            found = bank.targets(index)
+            targets = [found[a].to(acc.device) for a in ATTRIBUTES]
             same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32, device=acc.device)
             x = spoil(bank.images(index), rng.torch, reconstruct=reconstruct).to(acc.device)
             x = x.contiguous(memory_format=torch.channels_last)
             with acc.autocast():
-                tokens = tokenizer([*texts, *names]).to(acc.device)
-                text = F.normalize(model.encode_text(tokens).float(), dim=-1)
+                # The short captions apart from the long ones: a batch is as wide as its longest text.
+                parts = [model.encode_text(tokenizer(t).to(acc.device)).float() for t in (texts, sum(names, []))]
+                text = F.normalize(torch.cat(parts), dim=-1)
             scale = model.logit_scale.exp().clamp(max=100)
 
             def loss(pictures, text=text, scale=scale):
                 with acc.autocast():
                     image = net.visual(pictures) if hasattr(net, "visual") else net.module.visual(pictures)
-                return clip_loss(F.normalize(image.float(), dim=-1), text, scale, same, target)
+                return clip_loss(F.normalize(image.float(), dim=-1), text, scale, same, targets)
 
             if self.radius:
                 frozen, fixed = text.detach(), scale.detach()
@@ -105,17 +106,18 @@ class TrainCLIP(Training):
 
 
 def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor,
-              target: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """InfoNCE both ways plus the attribute term. `image` (B, D) and `text` (B + K, D) are unit vectors, `same` (B, B) marks
-    equal captions, `target` (B, K) the class distribution (rows of zeros do not count). Returns loss and R@1 in batch."""
+              targets: list[torch.Tensor]) -> tuple[torch.Tensor, float]:
+    """InfoNCE both ways plus a term per attribute. `image` (B, D) and `text` (B + ΣK, D) are unit vectors, `same` (B, B) marks
+    equal captions, `targets` [(B, K)] the class distributions (rows of zeros do not count). Returns loss and R@1 in batch."""
     b = len(image)
     logits = scale * image @ text.T
-    pairs, classes_ = logits[:, :b], logits[:, b:]
+    pairs, *attributes = logits.split([b, *(t.shape[1] for t in targets)], dim=1)
     share = same / same.sum(1, keepdim=True)
     loss = -(share * F.log_softmax(pairs, dim=1)).sum(1).mean() / 2
     loss = loss - (share * F.log_softmax(pairs.T, dim=1)).sum(1).mean() / 2
-    known = target.sum(1).clamp(max=1)
-    loss = loss - (target * F.log_softmax(classes_, dim=1)).sum() / known.sum().clamp_min(1)
+    for target, rivals in zip(targets, attributes, strict=True):
+        known = target.sum(1).clamp(max=1)
+        loss = loss - (target * F.log_softmax(rivals, dim=1)).sum() / known.sum().clamp_min(1) / 2
     best = pairs.detach().argmax(1)
     return loss, float(same.gather(1, best[:, None]).mean())
 

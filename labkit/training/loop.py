@@ -6,14 +6,16 @@ that does a step. Randomness comes from the loop's two generators only, so parts
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from labkit.spec import NonFiniteError, Step
 
@@ -34,13 +36,19 @@ class Rng:
 
 def accelerator(device: torch.device | str, bf16: bool) -> Accelerator:
     """accelerate's handle on device, precision and processes."""
+    # accelerate remembers the first precision of a process and refuses another: forget it, keep the process group.
+    AcceleratorState._reset_state()
     return Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision="bf16" if bf16 else "no")
 
 
 def average(model: nn.Module, decay: float = 0.999) -> AveragedModel:
-    """Exponential moving average of a model's parameters; buffers are copied."""
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
-    return averaged.requires_grad_(False)
+    """Exponential moving average of a model's parameters, quick at first: step n keeps min(decay, (1 + n)/(10 + n))."""
+    @torch.no_grad()
+    def blend(averaged: list[torch.Tensor], current: list[torch.Tensor], n: torch.Tensor) -> None:
+        keep = min(decay, (1 + int(n)) / (10 + int(n)))
+        torch._foreach_lerp_(averaged, current, 1 - keep)
+
+    return AveragedModel(model, multi_avg_fn=blend, use_buffers=False).requires_grad_(False)
 
 
 def update_average(averaged: AveragedModel, model: nn.Module) -> None:
@@ -76,13 +84,18 @@ def training_steps(n: int, seed: int, parts: dict, step: Callable[[int, Rng], di
     if resume is not None:
         first = resume["i"] + 1
         for name, part in parts.items():
-            part.load_state_dict(resume["parts"][name])
+            part.load_state_dict(copy.deepcopy(resume["parts"][name]))  # optimisers keep the tensors they are given
     last = None
     for i in range(first, n):
         scores = step(i, rng)
         if not all(math.isfinite(v) for v in scores.values()):
             raise NonFiniteError(f"step {i}: the loss is no longer a number ({scores}); lower lr", last)
         look = (i + 1) % preview_every == 0 or i in (0, n - 1)
-        last = Step(i, n, sheet() if look else None, scores, {"weights": weights},
-                    lambda i=i: {"i": i, "parts": {name: part.state_dict() for name, part in parts.items()}})
+
+        def snapshot(at: int = i) -> dict:
+            if at != i:  # noqa: B023 (where the run is now)
+                raise ValueError(f"step {at}: the run has gone on; take a step's state before the next")
+            return {"i": at, "parts": {name: part.state_dict() for name, part in parts.items()}}
+
+        last = Step(i, n, sheet() if look else None, scores, {"weights": weights}, snapshot)
         yield last

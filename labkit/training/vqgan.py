@@ -2,7 +2,8 @@
 
 L1 and squared error keep the pixels, the perceptual net keeps the shapes, a patch discriminator with a hinge loss keeps the
 texture (its weight is adaptive: eq. 7's ratio of gradient norms at the decoder's last layer). Codes that nothing has chosen
-for `revive_after` steps are moved onto encoder vectors of the current batch, so that the codebook does not collapse.
+for `revive_after` steps are moved onto encoder vectors of the current batch, so that the codebook does not collapse. At first
+the decoder sees the encoder's own vectors: quantised from the start, the latent here stayed within four of its dimensions.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ from labkit.training.bank import scene_bank
 from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
 from labkit.world import world_hash
 
-POCKET = VQGANConfig(ch=32, ch_mult=(1, 1, 2), num_res_blocks=1, attn_resolutions=(), resolution=64,
-                     z_channels=64, embed_dim=32, n_embed=1024)
+POCKET = VQGANConfig(ch=32, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(), resolution=64,
+                     z_channels=64, embed_dim=8, n_embed=2048, norm_groups=4)
 
 
 class TrainVQGAN(Training):
     """Pocket VQGAN."""
 
     steps: int = Field(6000, ge=1, le=500_000, description="Optimiser steps")
-    batch: int = Field(24, ge=2, le=1024, description="Pictures a step")
+    batch: int = Field(8, ge=2, le=1024, description="Pictures a step")
     lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate of Adam")
+    continuous: float = Field(0.1, ge=0, le=1, description="Share of the steps before codes are used: an autoencoder first")
     perceptual: float = Field(0.1, ge=0, le=10, description="Weight of the perceptual term")
     adversarial: float = Field(0.1, ge=0, le=10, description="Weight of the adversarial term, on top of its adaptive one")
     adversarial_from: float = Field(0.6, ge=0, le=1, description="Share of the steps after which the discriminator joins")
-    revive_after: int = Field(150, ge=10, le=10_000, description="Steps after which an unused code is moved")
+    revive_after: int = Field(100, ge=10, le=10_000, description="Steps after which an unused code is moved")
     scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
     bf16: bool = Field(True, description="bfloat16 autocast")
@@ -50,10 +52,10 @@ class TrainVQGAN(Training):
             torch.manual_seed(self.seed)
             model = lab.fresh_copy("vqgan") if self.warm else VQGAN(POCKET)
             critic = patch_discriminator()
-        model = model.to(acc.device, memory_format=torch.channels_last).train().requires_grad_(True)
-        critic = critic.to(acc.device, memory_format=torch.channels_last)
-        averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after)
-        paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.5, 0.95))
+        # Contiguous, not channels_last: PyTorch's group norm on the CPU is slow in the latter (half the speed here).
+        model, critic = model.to(acc.device).train().requires_grad_(True), critic.to(acc.device)
+        averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after, fresh=not self.warm)
+        paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.9, 0.99))
         criticise = torch.optim.Adam(critic.parameters(), lr=self.lr / 2, betas=(0.5, 0.95))
         net, critic_net, paint, criticise = acc.prepare(model, critic, paint, criticise)
         eye = lab.fresh_copy("perceptual").to(acc.device).eval() if self.perceptual else None
@@ -63,17 +65,18 @@ class TrainVQGAN(Training):
             set_lr(paint, lr)
             set_lr(criticise, lr / 2)
             index = rng.np.integers(len(bank), size=self.batch)
-            x = bank.images(index).to(acc.device).contiguous(memory_format=torch.channels_last)
+            x = bank.images(index).to(acc.device).contiguous()
             with acc.autocast():
                 h = model.encode_continuous(x)
             h = h.float()
             z, indices = model.quantize(h)
+            coded = self.warm or i >= self.continuous * self.steps
             with acc.autocast():
-                y = model.decode(z)
+                y = model.decode(z if coded else h)
             y = y.float()
             codebook = 0.25 * F.mse_loss(z.detach(), h) + F.mse_loss(model.lookup(indices), h.detach())
             pixels = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25
-            total = pixels + codebook
+            total = pixels + codebook if coded else pixels
             error = F.mse_loss(y.detach().clamp(-1, 1), x)
             scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook": float(codebook.detach())}
             if eye is not None:
@@ -100,7 +103,8 @@ class TrainVQGAN(Training):
                 acc.backward(hinge)
                 criticise.step()
                 scores["critic"] = float(hinge.detach())
-            codes.update(model, h.detach(), indices, rng, revive=i < 0.85 * self.steps)
+            if coded:
+                codes.update(model, h.detach(), indices, rng, revive=i < 0.85 * self.steps)
             update_average(averaged, model)
             return {"loss": float(total.detach()), **scores, "codes used": codes.used()}
 
@@ -119,10 +123,11 @@ class TrainVQGAN(Training):
 class CodeUse(nn.Module):
     """How long each code has gone unused; moves those unused too long onto encoder vectors."""
 
-    def __init__(self, n: int, patience: int):
+    def __init__(self, n: int, patience: int, fresh: bool):
         super().__init__()
         self.patience = patience
-        self.register_buffer("idle", torch.zeros(n, dtype=torch.long))
+        # Of a fresh model all are idle: the first batch's encoder vectors become the codebook.
+        self.register_buffer("idle", torch.full((n,), patience if fresh else 0))
 
     def used(self) -> float:
         """Share of the codes chosen within the last `patience` steps."""

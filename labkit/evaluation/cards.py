@@ -1,0 +1,74 @@
+"""Model cards: what a pocket model is, how it was made, and what a command measured.
+
+`python -m labkit evaluate NAME --card` writes `data/models/NAME.md` from the weights' own metadata, the measured tables and the
+training history kept in `data/models/history.json` (a line per run: command, minutes, what changed).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from labkit import zoo
+from labkit.data import data_path
+from labkit.fetch import sha256_of
+
+TITLES = {
+    "clip": ("Pocket CLIP", "open_clip's `CLIP` with a residual convolutional image tower (`labkit/models/clip.py`)"),
+    "vqgan": ("Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)"),
+    "judge": ("Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance"),
+    "perceptual": ("Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss"),
+}
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A Markdown table; shares as percentages, columns named psnr in dB, counts as they are."""
+    def cell(column: str, value: float) -> str:
+        if pd.isna(value):
+            return "–"
+        if column == "n":
+            return f"{value:.0f}"
+        return f"{value:.2f}" if column == "psnr" else f"{value * 100:.1f} %"
+
+    head = ["", *map(str, table.columns)]
+    lines = [" | ".join(head), " | ".join(["---"] * len(head))]
+    lines += [" | ".join([str(name), *(cell(c, row[c]) for c in table.columns)]) for name, row in table.iterrows()]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def history(name: str) -> list[dict]:
+    """The training runs of a pocket model, oldest first."""
+    path = data_path("models", "history.json")
+    return json.loads(path.read_text(encoding="utf-8")).get(name, []) if path.is_file() else []
+
+
+def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], command: str, notes: str = "") -> Path:
+    """Write `data/models/NAME.md`; `measured` maps headings to tables or single figures."""
+    path = data_path("models", f"{name}.safetensors")
+    tensors, about = zoo.load_tensors(path)
+    title, what = TITLES[name]
+    size = sum(t.numel() for t in tensors.values())
+    lines = [f"# {title}", "", f"{what}.", "",
+             f"- **Parameters and buffers**: {size:,}, stored as fp16 safetensors, {path.stat().st_size / 1e6:.1f} MB, "
+             f"sha256 `{sha256_of(path)[:16]}…`",
+             f"- **Architecture**: `{json.dumps(about['config'])}`",
+             f"- **World**: `{about['world']}` (picture world; held-out combinations "
+             + ("included, on a stream of its own" if name == "judge" else "never seen") + ")",
+             "- **Licence**: MIT, like the code; trained on drawings of this repository alone", "", "## Training", ""]
+    lines += [f"- `{run['command']}` — {run['what']}; {run['minutes']} minutes on {run['on']}" for run in history(name)]
+    lines += ["", "## Measured", "", f"By `{command}`, on unseen scenes of the test and held-out streams (torch "
+              f"{torch.__version__.split('+')[0]}):", ""]
+    for heading, value in measured.items():
+        lines += [f"### {heading}", ""]
+        if isinstance(value, pd.DataFrame):
+            lines += [markdown(value), ""]
+        else:
+            lines += [*(f"- {k}: {v * 100:.1f} %" for k, v in value.items()), ""]
+    if notes:
+        lines += ["## What it is not", "", notes, ""]
+    out = data_path("models", f"{name}.md")
+    out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return out

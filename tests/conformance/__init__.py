@@ -1,0 +1,126 @@
+"""What the suites over every method, measure and training share: labs, and ways to compare what they give."""
+
+from __future__ import annotations
+
+import io
+import random
+from functools import cache
+
+import numpy as np
+import torch
+
+from labkit.clip.encoder import Encoder
+from labkit.data import data_path
+from labkit.lab import Lab
+from labkit.metrics.judge import Judge
+from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
+from labkit.models.judge import HEADS, VGGClassifier
+from labkit.models.vqgan import VQGAN, VQGANConfig
+from labkit.world import classes, unknown_words, words
+
+CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks=(1, 1, 1), vocab_size=320,
+                        context_length=24, text_width=16, text_heads=2, text_layers=1)
+VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
+                 embed_dim=4, n_embed=24)
+POCKET = {"clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge", "perceptual": "perceptual"}
+
+
+@cache
+def tokenizer_json() -> str:
+    """A tokenizer that has learned from the world's words."""
+    tables, rng = words(), np.random.default_rng(0)
+    phrases = [[*tables["colours"]], [e["name"] for e in tables["subjects"].values()],
+               *([p for options in tables[k].values() for p in options] for k in ("settings", "styles"))]
+    return train_tokenizer([" ".join(str(rng.choice(some)) for some in phrases) for _ in range(300)], CLIP.vocab_size)
+
+
+class TinyLab(Lab):
+    """A lab of small random models: for what must hold whatever the weights are, never for what pictures show."""
+
+    def __init__(self):
+        super().__init__(device="cpu", precision="fp32")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            clip = PocketCLIP(CLIP)
+            vqgan = VQGAN(VQ).eval().requires_grad_(False)
+            vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
+            nets = [VGGClassifier([[8], [8]], {a: len(classes(a)) for a in HEADS}) for _ in range(2)]
+            # Statistics of its own activations: otherwise every picture would look the same to it.
+            clip.visual.proj.bias.data.zero_()
+            for _ in range(30):
+                clip.visual(torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4) * 2 - 1, (16, 16)))
+        encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
+                          "tiny", unknown=unknown_words)
+        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "judge": Judge(nets[0]),
+                         "perceptual": nets[1].eval().requires_grad_(False)}
+
+
+def pocket_lab(missing, kinds) -> Lab:
+    """The lab of the shipped models of these kinds; the test skips (CI=true: fails) where one is not there."""
+    gone = sorted({POCKET[k] for k in kinds if not data_path("models", f"{POCKET[k]}.safetensors").is_file()})
+    if gone:
+        missing(f"data/models has no {', '.join(gone)}.safetensors; `python -m labkit train NAME` makes it")
+    lab = _pocket()
+    for kind in kinds:  # a run is to meet loaded models only
+        lab.model(kind)
+    return lab
+
+
+@cache
+def _pocket() -> Lab:
+    return Lab(device="cpu")
+
+
+def pixels(steps) -> list[bytes | None]:
+    """The pictures of a run, as bytes."""
+    return [None if s.image is None else s.image.tobytes() for s in steps]
+
+
+def modules(lab) -> dict[str, torch.nn.Module]:
+    """The networks that a lab has loaded."""
+    found = {}
+    for kind, model in lab._models.items():
+        found[kind] = model if isinstance(model, torch.nn.Module) else getattr(model, "net", None) or model.model
+    return found
+
+
+def condition(lab) -> dict:
+    """Everything about a lab's models that a run could leave changed: weights, gradients, mode, dtype, place, hooks."""
+    return {kind: {"state": {k: v.clone() for k, v in net.state_dict().items()},
+                   "parameters": [(p.requires_grad, p.grad, p.dtype, p.device) for p in net.parameters()],
+                   "modes": [m.training for m in net.modules()],
+                   "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in net.modules()],
+                   "forward": "forward" in vars(net)}
+            for kind, net in modules(lab).items()}
+
+
+def assert_same(a, b, where: str = "") -> None:
+    """Nested dicts, lists and tensors are equal, bit for bit."""
+    assert type(a) is type(b), f"{where}: {type(a)} and {type(b)}"
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype and torch.equal(a, b), where
+    elif isinstance(a, np.ndarray):
+        assert np.array_equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{k}]")
+    else:
+        assert a == b, f"{where}: {a} and {b}"
+
+
+def through_disk(state: dict) -> dict:
+    """A state as a checkpoint gives it back: written, and read without running anything."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def global_randomness() -> tuple:
+    """The state of the generators that nothing of labkit may draw from."""
+    return torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()

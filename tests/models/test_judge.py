@@ -1,0 +1,55 @@
+"""The judge's net: shapes, and a perceptual distance that is one."""
+
+import pytest
+import torch
+
+from labkit.models.judge import HEADS, VGGClassifier, perceptual_distance
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return VGGClassifier([[8], [12, 12], [16]], {"subject": 5, "colour": 3, "setting": 4, "style": 2}).eval()
+
+
+def pictures(seed: int, n: int = 3) -> torch.Tensor:
+    return torch.rand(n, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_logits_per_attribute(net):
+    out = net(pictures(0))
+    assert {k: tuple(v.shape) for k, v in out.items()} == {
+        "subject": (3, 5), "colour": (3, 3), "setting": (3, 4), "style": (3, 2)}
+    assert tuple(out) == HEADS
+
+
+def test_features_halve_after_each_stage_but_the_last(net):
+    assert [tuple(f.shape) for f in net.features(pictures(0))] == [(3, 8, 64, 64), (3, 12, 32, 32), (3, 16, 16, 16)]
+    assert net.embed(pictures(0)).shape == (3, 32)
+
+
+def test_config_makes_the_same_net(net):
+    again = VGGClassifier(**net.config).eval()
+    again.load_state_dict(net.state_dict())
+    x = pictures(0)
+    assert all(torch.equal(a, b) for a, b in zip(net(x).values(), again(x).values(), strict=True))
+
+
+def test_perceptual_distance_is_0_for_equal_symmetric_and_grows(net):
+    x, y = pictures(0), pictures(1)
+    assert torch.equal(perceptual_distance(net, x, x), torch.zeros(3))
+    d = perceptual_distance(net, x, y)
+    assert d.shape == (3,) and (d > 0).all()
+    assert torch.allclose(d, perceptual_distance(net, y, x), rtol=1e-5)
+    near = perceptual_distance(net, x, x + 0.1 * (y - x))
+    assert (near < d).all()
+
+
+def test_perceptual_distance_in_closed_form():
+    """One stage whose features are the picture's channels: the distance between unit vectors of colour."""
+    net = VGGClassifier([[3]], {"subject": 2}).eval()
+    torch.nn.init.dirac_(net.stages[0][0].weight)
+    red, green = torch.zeros(2, 1, 3, 8, 8)
+    red[:, 0], green[:, 1] = 0.7, 0.3
+    assert float(perceptual_distance(net, red, green).detach()) == pytest.approx(2, abs=1e-3)
+    assert float(perceptual_distance(net, red, 0.5 * red).detach()) == pytest.approx(0, abs=1e-4)

@@ -1,0 +1,127 @@
+"""A lab: models loaded once, under a lock, and frozen; copies that can be trained; honest names."""
+
+import copy
+import pickle
+import threading
+import time
+
+import pytest
+import torch
+
+from labkit import lab as lab_module
+from labkit.lab import Lab
+from labkit.methods.vqgan_clip import VQGANCLIP
+from tests.conformance import TinyLab, assert_same, condition
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Loaders that take a moment and count."""
+    loads = []
+
+    def loader(kind):
+        def load(*args):
+            loads.append(kind)
+            time.sleep(0.05)
+            return object()
+
+        return load
+
+    for kind in lab_module.LOADERS:
+        monkeypatch.setitem(lab_module.LOADERS, kind, loader(kind))
+    return loads
+
+
+def test_nothing_is_loaded_before_it_is_needed_and_then_once(counted):
+    lab = Lab(device="cpu")
+    assert counted == []
+    assert lab.vqgan is lab.vqgan is lab.model("vqgan") and counted == ["vqgan"]
+
+
+def test_many_visitors_load_a_model_once(counted):
+    lab, seen = Lab(device="cpu"), []
+    threads = [threading.Thread(target=lambda: seen.append(lab.clip)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counted == ["clip"] and len(set(map(id, seen))) == 1 and len(seen) == 8
+
+
+def test_the_guide_is_the_clip_unless_named_otherwise(counted):
+    lab = Lab(device="cpu")
+    assert lab.guide is lab.clip and counted == ["clip"]
+    other = Lab(guide="pocket-guide", device="cpu")
+    assert other.guide is not other.clip and counted[1:] == ["guide", "clip"]
+
+
+def test_require_loads_what_a_spec_needs_and_says_so(counted):
+    lab, said = Lab(device="cpu"), []
+    spec = VQGANCLIP(prompt="an apple")
+    lab.require(spec, said.append)
+    assert set(counted) <= {"clip", "guide", "vqgan"} and "vqgan" in counted
+    assert said and all(line.startswith("loading ") and line.endswith("(pocket)") for line in said)
+    lab.require(spec, said.append)
+    assert len(said) == len(spec.needs) and len(counted) == len(set(counted))
+
+
+def test_an_unknown_kind_names_those_there_are():
+    lab = Lab(device="cpu")
+    with pytest.raises(AttributeError, match="a lab has no 'vqvae'; it has clip, guide, vqgan"):
+        _ = lab.vqvae
+    assert not hasattr(lab, "__deepcopy__") and not hasattr(lab, "_missing")
+
+
+def test_a_bare_lab_does_not_recurse():
+    """copy and pickle ask an object for attributes before it has any."""
+    with pytest.raises(AttributeError):
+        _ = Lab.__new__(Lab).clip
+    for way in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="RLock"):
+            way(Lab(device="cpu"))
+
+
+@pytest.mark.parametrize(("names", "pocket"), [
+    ({}, True), ({"clip": "ViT-B-32/openai"}, True), ({"clip": "a", "vqgan": "b"}, False),
+    ({"clip": "a", "vqgan": "b", "guide": "pocket-guide"}, True),
+])
+def test_pictures_of_any_pocket_model_say_so(names, pocket):
+    assert Lab(**names, device="cpu").pocket is pocket
+
+
+def test_a_bad_precision_is_named():
+    with pytest.raises(ValueError, match="precision='half': use 'auto', 'fp32' or 'bf16'"):
+        Lab(precision="half", device="cpu")
+    assert Lab(precision="bf16", device="cpu").bf16 and not Lab(precision="fp32", device="cpu").bf16
+
+
+def test_models_are_frozen_and_in_eval_mode():
+    for seen in condition(TinyLab()).values():
+        assert not any(seen["modes"]) and not any(p[0] or p[1] is not None for p in seen["parameters"])
+
+
+@pytest.mark.parametrize("kind", ["clip", "vqgan", "judge", "perceptual"])
+def test_a_fresh_copy_can_be_trained_and_the_lab_s_own_stays(kind):
+    lab = TinyLab()
+    before = condition(lab)
+    model = lab.fresh_copy(kind)
+    if kind == "clip":
+        model, text = model
+        assert text == lab.clip.tokenizer.json
+    model.train().requires_grad_(True)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1)
+    assert_same(condition(lab), before)
+
+
+def test_fingerprints_identify_the_shipped_models(missing):
+    from labkit.data import data_path
+    from labkit.fetch import sha256_of
+
+    lab = Lab(device="cpu")
+    kinds = [k for k in ("clip", "vqgan", "judge", "perceptual") if data_path("models", f"{k}.safetensors").is_file()]
+    if not kinds:
+        missing("data/models is empty; `python -m labkit train NAME` fills it")
+    for kind, known in lab.fingerprints(tuple(kinds)).items():
+        assert known == {"name": "pocket", "sha256": sha256_of(data_path("models", f"{kind}.safetensors"))}, kind

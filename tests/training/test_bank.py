@@ -1,0 +1,46 @@
+"""The bank of rendered scenes: the world's own pictures, rendered once."""
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.training import bank as module
+from labkit.training.bank import scene_bank
+from labkit.world import classes, render, sample_scene, world_hash
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return scene_bank("val", 24, tmp_path_factory.mktemp("bank"))
+
+
+def test_pictures_are_the_world_s(bank):
+    assert len(bank) == 24
+    for k in (0, 23):
+        assert np.array_equal(bank.pixels[k], render(sample_scene(k, "val"))) and bank.scene(k) == sample_scene(k, "val")
+    x = bank.images([3, 1])
+    assert x.shape == (2, 3, 64, 64) and -1 <= x.min() and x.max() <= 1
+    assert torch.equal((x[1].permute(1, 2, 0) + 1).mul(127.5).round().byte(), torch.from_numpy(bank.pixels[1].copy()))
+
+
+def test_targets_are_distributions_over_what_is_there(bank):
+    targets = bank.targets(range(24))
+    for k in range(24):
+        scene = bank.scene(k)
+        for attribute in ("setting", "style"):
+            assert classes(attribute)[int(targets[attribute][k].argmax())] == getattr(scene, attribute)
+        there = {classes("subject")[j] for j in targets["subject"][k].nonzero().flatten()}
+        assert there == {p.subject for p in scene.subjects}
+        coloured = {p.colour for p in scene.subjects} - {None}
+        assert {classes("colour")[j] for j in targets["colour"][k].nonzero().flatten()} == coloured
+        assert float(targets["colour"][k].sum()) == pytest.approx(float(bool(coloured)))
+    for attribute in ("subject", "setting", "style"):
+        assert torch.allclose(targets[attribute].sum(1), torch.ones(24))
+
+
+def test_is_rendered_once_and_named_by_the_world(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_BANK", str(tmp_path))
+    scene_bank("test", 8)
+    assert [p.name for p in tmp_path.iterdir()] == [f"{world_hash()}_test_8.npy"], "no half-written file stays"
+    monkeypatch.setattr(module, "_draw", None)
+    assert len(scene_bank("test", 8)) == 8
