@@ -26,22 +26,8 @@ from labkit.image import open_upload, read_recipe
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.prompt import parse_story
 from labkit.spec import SpecError
-from labkit.views.app import (
-    COMPUTE,
-    LOCAL,
-    PRIVATE,
-    Limits,
-    blocks,
-    component,
-    curve_html,
-    header,
-    main,
-    notices_html,
-    plain_errors,
-    progress_html,
-    stream,
-    verdict_html,
-)
+from labkit.views import app
+from labkit.views.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.controls import build as build_spec
 from labkit.views.controls import fields
 from labkit.views.replay import spec_of
@@ -49,12 +35,12 @@ from labkit.views.result import Result
 
 EVERY_S = 0.25  # seconds between two previews: a faster page makes the browser the slow part
 CONTROLS = {control.name: control for control in fields(VQGANCLIP)}
-MAIN = ("steps", "cutouts__cutn", "optimiser__lr", "canvas__width", "canvas__height")
+MAIN = (("steps",), ("cutouts__cutn", "optimiser__lr"), ("canvas__width", "canvas__height"))
 START = ("canvas__init", "canvas__start", "canvas__init_weight")
-LABELS = {"prompt": "Prompt", "steps": "Steps", "seed": "Seed", "cutouts__cutn": "Cutouts a step",
+LABELS = {"prompt": "Prompt", "steps": "Steps", "seed": "Seed", "cutouts__cutn": "Cutouts",
           "optimiser__lr": "Learning rate", "canvas__width": "Width", "canvas__height": "Height",
           "canvas__init": "Initial picture", "canvas__start": "Start from", "canvas__init_weight": "Stay near the start"}
-BARE = ("steps", "seed", *MAIN)  # the label says it all
+BARE = ("seed", *sum(MAIN, ()))  # the label says it all
 EXAMPLES = ["a red apple in the snow", "a yellow ship on the sea at sunset", "a blue house in a meadow, watercolour",
             "a green tree in a meadow ^ a green tree at night", "a cat in a room | a dog:-0.3",
             "a person singing hallelujah in a dark corner"]
@@ -110,13 +96,13 @@ def notebook_cell(spec: VQGANCLIP, result: Result) -> str:
 def judged(lab, spec: VQGANCLIP, result: Result) -> str:
     """The judge's reading of the last picture against what the prompt asks for at its end."""
     wanted = " ".join(p.text for p in parse_story(spec.prompt)[-1] if p.weight > 0)
-    return verdict_html(*lab.judge.check(result.image, wanted))
+    return app.verdict_html(*lab.judge.check(result.image, wanted))
 
 
 def painted(lab, spec: VQGANCLIP, limits: Limits, stopped=lambda: False) -> Iterator[tuple[Result, str, tuple]]:
     """(result, ending, notices) at most every `EVERY_S` seconds, and at the end."""
     sent, notices = -EVERY_S, []
-    for result, ending, step in stream(spec, lab, limits.seconds, stopped):
+    for result, ending, step in app.stream(spec, lab, limits.seconds, stopped):
         notices += [line for line in step.extras.get("notices", ()) if line not in notices]
         if ending or result.finished or time.monotonic() - sent >= EVERY_S:
             sent = time.monotonic()
@@ -137,29 +123,38 @@ def panel(lab, limits: Limits) -> None:
         options = {"label": LABELS.get(name, CONTROLS[name].label)} | ({"info": None} if name in BARE else {}) | options
         if name.startswith("canvas__") and CONTROLS[name].kind == "int":
             options["step"] = 16  # every VQGAN's f divides it
-        made[name] = component(CONTROLS[name], limits, **options)
+        made[name] = app.component(CONTROLS[name], limits, **options)
 
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=6, min_width=340):
+    with gr.Row(equal_height=False, elem_classes="lk-grid"):
+        with gr.Column(elem_classes="lk-ask"):
             put("prompt", lines=2, max_lines=4, value=EXAMPLES[0], info="Join with |, weigh with :0.5, repel with :-1, "
                 "and let ^ change the prompt on the way")
             with gr.Row():
-                run = gr.Button("Paint", variant="primary", elem_id="run", scale=2)
-                stop = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False, scale=1)
+                run = gr.Button("Paint", variant="primary", elem_id="run", scale=2, min_width=120)
+                stop = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False, scale=1, min_width=80)
             gr.Examples([[text] for text in EXAMPLES], [made["prompt"]], label="Try", cache_examples=False,
                         api_visibility="private")
+        with gr.Column(elem_classes="lk-out"):
+            small = getattr(lab, "pocket", False)
+            picture = gr.Image(show_label=False, format="png", height=400, interactive=False, elem_id="picture",
+                               buttons=["fullscreen"], elem_classes=["lk-picture", *["lk-pixels"] * small])
+            line = gr.HTML(app.progress_html(Result(None), "Ready."), elem_id="status")
+            notices, verdict, curve = gr.HTML(elem_id="notices"), gr.HTML(elem_id="verdict"), gr.HTML(elem_id="curve")
+            download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id="download")
+            with gr.Accordion("Make it again in a notebook", open=False):
+                code = gr.Code(language="python", show_label=False, interactive=False, elem_id="code", lines=6)
+        with gr.Column(elem_classes="lk-knobs"):
             with gr.Row(equal_height=True):
-                put("seed", scale=2, min_width=140)
-                fresh = gr.Checkbox(True, label="New seed each time", elem_id="fresh", scale=2, min_width=160)
-            with gr.Row():
-                for name in MAIN[:3]:
-                    put(name, min_width=150)
-            with gr.Row():
-                for name in MAIN[3:]:
-                    put(name, min_width=150)
+                put("seed", scale=1, min_width=150)
+                fresh = gr.Checkbox(True, label="New seed each time", info="Off: the same picture again",
+                                    elem_id="fresh", scale=1, min_width=150)
+            for row in MAIN:
+                with gr.Row():
+                    for name in row:
+                        put(name, min_width=150)
             with gr.Accordion("Start from a picture", open=False):
                 with gr.Row():
-                    put(START[0], height=170, min_width=170)
+                    put(START[0], height=190, min_width=170)
                     with gr.Column(min_width=170):
                         for name in START[1:]:
                             put(name)
@@ -170,26 +165,17 @@ def panel(lab, limits: Limits) -> None:
                         for name in pair:
                             put(name, min_width=200)
             with gr.Accordion("Restore from a PNG", open=False, elem_id="restore-box"):
-                upload = gr.File(label="A PNG that was downloaded here: its recipe sets all controls",
-                                 file_types=[".png"], type="filepath", height=110, elem_id="restore")
+                upload = gr.File(label="A PNG downloaded here: its recipe sets all controls", file_types=[".png"],
+                                 type="filepath", height=130, elem_id="restore")
                 told = gr.HTML(elem_id="told")
                 reset = gr.Button("Set everything back to defaults", size="sm")
-        with gr.Column(scale=5, min_width=340):
-            small = getattr(lab, "pocket", False)
-            picture = gr.Image(label="Picture", format="png", height=400, interactive=False, elem_id="picture",
-                               buttons=["fullscreen"], elem_classes=["lk-picture", *["lk-pixels"] * small])
-            line = gr.HTML(progress_html(Result(None), "Ready."), elem_id="status")
-            notices, verdict, curve = gr.HTML(elem_id="notices"), gr.HTML(elem_id="verdict"), gr.HTML(elem_id="curve")
-            download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id="download")
-            with gr.Accordion("Make it again in a notebook", open=False):
-                code = gr.Code(language="python", show_label=False, interactive=False, elem_id="code", lines=6)
     names = list(CONTROLS)
     inputs, kept = [made[name] for name in names], gr.State({})
     outputs = [picture, line, notices, verdict, curve, download, code, made["seed"]]
 
     def begin(request: gr.Request):
         running[request.session_hash] = threading.Event()
-        return gr.update(interactive=False), gr.update(interactive=True), progress_html(Result(None), "Waiting …")
+        return gr.update(interactive=False), gr.update(interactive=True), app.progress_html(Result(None), "Waiting …")
 
     def halt(request: gr.Request) -> None:
         if event := running.get(request.session_hash):
@@ -199,38 +185,41 @@ def panel(lab, limits: Limits) -> None:
         running.pop(request.session_hash, None)
         return gr.update(interactive=True), gr.update(interactive=False)
 
-    def show(fresh_seed: bool, kept_fields: dict, *values, request: gr.Request):
+    def show(request: gr.Request, fresh_seed: bool, kept_fields: dict, *values):
         """Paint for the page: picture, status, notices, verdict, curve, file, code, used seed."""
         flat, event = dict(zip(names, values, strict=True)), running.get(request.session_hash) or threading.Event()
         if fresh_seed:
             flat["seed"] = secrets.randbelow(int(CONTROLS["seed"].maximum) + 1)
         shown, skip = None, gr.skip()
-        with plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+        with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             spec = spec_from(flat, kept_fields, limits)
-            yield (skip, progress_html(Result(None), "Loading models …"), "", "", "",
+            yield (skip, app.progress_html(Result(None), "Loading models …"), "", "", "",
                    gr.update(value=None, interactive=False), skip, spec.seed)
             for result, ending, lines in painted(lab, spec, limits, event.is_set):
-                note, drawing = f"seed {spec.seed}", curve_html(result.history, spec.score)
+                note, drawing = f"seed {spec.seed}", app.curve_html(result.history, spec.score)
                 if ending or result.finished:
                     path = str(result.save(Path(folder) / file_name(spec, result)))
-                    yield (path, progress_html(result, ending, note), notices_html(lines), judged(lab, spec, result),
-                           drawing, gr.update(value=path, interactive=True), notebook_cell(spec, result), spec.seed)
+                    yield (path, app.progress_html(result, ending, note), app.notices_html(lines), skip, drawing,
+                           gr.update(value=path, interactive=True), notebook_cell(spec, result), spec.seed)
+                    yield *[skip] * 3, judged(lab, spec, result), *[skip] * 4  # last: the picture is safe by then
                 else:
                     image = result.image if result.image is not shown else skip
-                    yield (image, progress_html(result, "", note), notices_html(lines), skip, drawing, skip, skip, skip)
+                    yield (image, app.progress_html(result, "", note), app.notices_html(lines), skip, drawing, skip, skip, skip)
                 shown = result.image
 
     def paint(*values) -> Iterator[tuple[str, dict]]:
         flat = dict(zip(names, values, strict=True))
-        with plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+        with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             spec = spec_from(flat, {}, limits)
             for result, ending, lines in painted(lab, spec, limits):
                 path = str(result.save(Path(folder) / file_name(spec, result)))
                 yield path, {"step": result.steps_done, "n": result.n, "finished": result.finished, "ending": ending,
                              "seed": spec.seed, "scores": result.scores, "notices": list(lines)}
 
-    paint.__signature__ = inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+    paint.__signature__ = inspect.Signature([
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                          default=inspect.Parameter.empty if control.required else control.default)
+        for name, control in CONTROLS.items()])  # fmt: skip
     paint.__doc__ = """Paint a prompt with VQGAN+CLIP; yields the PNG (it holds its recipe) and how far the run is.
 
 Args:
@@ -242,13 +231,13 @@ Args:
         Args:
             png: The PNG.
         """
-        with plain_errors():
+        with app.plain_errors():
             return read_recipe(png)
 
     def restore(path: str | None):
         if path is None:
             return [gr.skip()] * (len(names) + 3)
-        with plain_errors():
+        with app.plain_errors():
             spec, others, found = restored(path)
         values, words = values_of(spec), []
         for name, cap in limits.caps.items():
@@ -265,7 +254,7 @@ Args:
         if values["canvas__init"] is not None:
             values["canvas__init"] = values["canvas__init"].pil()
         done = '<div class="lk-note">Controls restored. Press Paint for the same picture.</div>'
-        return [*(values[name] for name in names), False, others, done + notices_html(words)]
+        return [*(values[name] for name in names), False, others, done + app.notices_html(words)]
 
     def defaults():
         flat = {name: control.default for name, control in CONTROLS.items()} | {"prompt": EXAMPLES[0]}
@@ -291,11 +280,11 @@ Args:
 
 def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
     """The page alone."""
-    with blocks("labkit: paint") as demo:
-        header(lab, "Paint", "Type what you want to see and watch VQGAN+CLIP look for it.")
+    with app.blocks("labkit: paint") as demo:
+        app.header(lab, "Paint", "Type what you want to see and watch VQGAN+CLIP look for it.")
         panel(lab, limits)
     return demo
 
 
 if __name__ == "__main__":
-    main(build)
+    app.main(build)

@@ -21,7 +21,7 @@ _HOMES = {
     "labkit.check": "check_environment format_findings",
     "labkit.views.result": "Result collect",
     "labkit.views.notebook": "show",
-    "labkit.views.controls": "controls",
+    "labkit.views.controls": "widgets",
     "labkit.views.replay": "replay spec_from_png",
     "labkit.views.sweep": "sweep",
     "labkit.views.video": "write_video",

@@ -57,27 +57,29 @@ PROFILES = {limits.name: limits for limits in (LOCAL, PUBLIC)}
 
 def component(control: Control, limits: Limits, **options: Any) -> gr.components.Component:
     """The component of a control: bounds and default are the spec's, `options` are for layout (label, info, …)."""
-    options = {"label": control.label, "info": control.description, "elem_id": f"control-{control.name}"} | options
-    default = control.default
+    options = {"label": control.label, "info": control.description, "elem_id": f"control-{control.name}",
+               "value": control.default} | options  # fmt: skip
     if control.kind == "text":
-        return gr.Textbox(value=default or "", max_length=control.maximum, **options)
+        return gr.Textbox(max_length=control.maximum, **options)
     if control.kind == "bool":
-        return gr.Checkbox(value=bool(default), **options)
+        return gr.Checkbox(**options)
     if control.kind == "choice":
         choices = [("none" if c is None else str(c), c) for c in control.choices]
-        return gr.Dropdown(choices=choices, value=default, filterable=False, **options)
+        return gr.Dropdown(choices=choices, filterable=False, **options)
     if control.kind == "image":
         options.pop("info")
         return gr.Image(type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], **options)
-    top = control.maximum
+    low, top = control.minimum, control.maximum
     if top is not None and control.name in limits.caps:
         top = min(top, limits.caps[control.name])
-    whole = {"precision": 0} if control.kind == "int" else {}
-    step = options.pop("step", control.step)
-    bounded = None not in (control.minimum, top, default)
-    if not bounded or (top - control.minimum) / step > max(SLIDER_STOPS, limits.caps.get(control.name, 0)):
-        return gr.Number(value=default, minimum=control.minimum, maximum=top, step=step, **whole, **options)
-    return gr.Slider(control.minimum, top, value=min(default, top), step=step, **whole, **options)
+        options["value"] = min(options["value"], top)
+    options = {"step": control.step, "minimum": low, "maximum": top} | options
+    if control.kind == "int":
+        options["precision"] = 0
+    stops = max(SLIDER_STOPS, limits.caps.get(control.name, 0))
+    if None in (low, top, control.default) or (top - low) / options["step"] > stops:
+        return gr.Number(**options)
+    return gr.Slider(**options)
 
 
 @contextlib.contextmanager
@@ -212,7 +214,8 @@ def launch(demo: gr.Blocks, **options: Any):
     from labkit.views.app_style import CSS, theme
 
     safe = {"server_name": "127.0.0.1", "share": False, "max_file_size": MAX_FILE, "show_error": False,
-            "footer_links": ["api", "gradio"], "run_history": False, "ssr_mode": False, "theme": theme(), "css": CSS}
+            "quiet": True, "footer_links": ["api", "gradio"],
+            "run_history": False, "ssr_mode": False, "theme": theme(), "css": CSS}
     if options.get("share") and not options.get("auth"):
         raise SpecError("share: a public link needs auth=(user, password)")
     return demo.queue(max_size=MAX_QUEUE).launch(**safe | options)
@@ -226,5 +229,8 @@ def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None
     if args.share:
         print("The link lasts about a week at best. Without it, the notebooks show the same controls.")
     lab = Lab(clip=args.clip, guide=args.guide, vqgan=args.vqgan, device=args.device)
-    launch(build(lab, PROFILES[args.profile]), server_name=args.host, server_port=args.port, share=args.share,
-           auth=args.auth, inbrowser=args.open)
+    demo = build(lab, PROFILES[args.profile])
+    _, local, link = launch(demo, server_name=args.host, server_port=args.port, share=args.share, auth=args.auth,
+                            inbrowser=args.open, prevent_thread_lock=True)  # fmt: skip
+    print(f"{demo.title}: {link or local}   limits: {args.profile}   Ctrl-C ends it", flush=True)
+    demo.block_thread()

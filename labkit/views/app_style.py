@@ -11,7 +11,16 @@ def theme() -> gr.themes.Base:
         primary_hue="teal", secondary_hue="teal", neutral_hue="stone", radius_size="md", spacing_size="sm",
         font=["system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif"],
         font_mono=["ui-monospace", "DejaVu Sans Mono", "monospace"],
-    ).set(block_border_width="1px", block_shadow="none", button_primary_shadow="none", button_secondary_shadow="none")
+    ).set(
+        block_border_width="1px", block_shadow="none", button_primary_shadow="none", button_secondary_shadow="none",
+        block_title_background_fill="none", block_title_text_color="*body_text_color", block_title_padding="0",
+        block_title_text_weight="600", block_label_background_fill="*background_fill_primary",
+        block_label_text_color="*body_text_color_subdued", input_border_width="1px", input_shadow="none",
+        input_border_color="*border_color_primary", checkbox_border_width="1px", checkbox_border_color="*neutral_400",
+        button_secondary_background_fill="*neutral_100", button_secondary_background_fill_dark="*neutral_700",
+        button_border_width="1px", button_secondary_border_color="*border_color_primary",
+        button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
+    )
 
 
 CSS = """
@@ -21,7 +30,15 @@ CSS = """
 .lk-header p { margin: 0; color: var(--body-text-color-subdued); }
 .lk-ribbon { margin: .4rem 0 .2rem; padding: .35rem .75rem; border-radius: 6px; font-size: .85rem;
   border-left: 4px solid #d98b14; background: color-mix(in srgb, #d98b14 13%, transparent); }
-.lk-picture { max-width: 430px; margin: 0 auto; }
+.lk-grid { display: grid !important; gap: 1rem 1.4rem; grid-template-columns: minmax(0, 6fr) minmax(0, 5fr);
+  grid-template-rows: auto 1fr; grid-template-areas: "ask out" "knobs out"; }
+.lk-ask { grid-area: ask; } .lk-out { grid-area: out; } .lk-knobs { grid-area: knobs; }
+@media (max-width: 760px) {
+  .lk-grid { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto; grid-template-areas: "ask" "out" "knobs"; }
+}
+#notices:not(:has(.lk-notice)), #verdict:not(:has(.lk-verdict)), #curve:not(:has(.lk-curve)),
+#told:not(:has(.lk-note)) { display: none; }
+.lk-picture { max-width: 402px; margin: 0 auto; }
 .lk-picture .image-frame img, .lk-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .lk-pixels img { image-rendering: pixelated; }
 .lk-progress { min-height: 2.2rem; padding: 0 .1rem; }

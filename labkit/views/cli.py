@@ -27,6 +27,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "lab": ("cli_tools", "lab", "JupyterLab with the notebooks"),
     "apps": ("cli_tools", "apps", "The Gradio studio"),
     "train": ("cli_models", "train", "Train a pocket model; goes on where it was stopped"),
+    "evaluate": ("cli_evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
     "zoo": ("cli_models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
     "convert": ("cli_models", "convert", "A published checkpoint (a pickle) into safetensors, safely"),
     "check": ("cli_models", "check", "Does everything that labkit needs work here?"),
@@ -34,11 +35,10 @@ COMMANDS = {  # name: (module, function, what it does)
 
 # By name, as importing their modules would import torch. Any other exception is a fault of ours: with traceback.
 MISTAKES = {
-    "labkit.spec.SpecError", "labkit.prompt.PromptError", "labkit.image.ImageError", "labkit.weights.WeightsError",
-    "builtins.FileNotFoundError", "builtins.FileExistsError", "builtins.PermissionError", "builtins.IsADirectoryError",
-    "builtins.NotADirectoryError",
+    "labkit SpecError", "labkit PromptError", "labkit ImageError", "labkit WeightsError", "builtins FileNotFoundError",
+    "builtins FileExistsError", "builtins PermissionError", "builtins IsADirectoryError", "builtins NotADirectoryError",
 }  # fmt: skip
-FAILURES = {"labkit.spec.NonFiniteError", "labkit.fetch.DownloadError"}
+FAILURES = {"labkit NonFiniteError", "labkit DownloadError"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        kinds = {f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__}
+        kinds = {f"{c.__module__.partition('.')[0]} {c.__name__}" for c in type(error).__mro__}
         if kinds & (MISTAKES | FAILURES):
             say(f"labkit: {error}")
             return MISTAKE if kinds & MISTAKES else FAILED

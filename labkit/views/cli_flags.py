@@ -20,6 +20,12 @@ from tyro.conf import Positional, arg
 from labkit.spec import Spec, SpecError
 
 POSITIONAL = ("prompt",)
+DEVICES = "cpu, cuda, cuda:1 or mps; unless given, cuda where there is one"
+
+
+def maybe(help: str, metavar: str, **options):
+    """What tyro shows of an option that may be left out: not `{None}|STR`, not `default: None`."""
+    return arg(help=help, metavar=metavar, help_behavior_hint="", **options)
 
 
 @dataclass
@@ -28,14 +34,14 @@ class LabFlags:
 
     clip: Annotated[str, arg(help="CLIP that measures: pocket, or as in ViT-B-32/openai", metavar="NAME")] = "pocket"
     vqgan: Annotated[str, arg(help="VQGAN: pocket, or as in imagenet-f16-16384", metavar="NAME")] = "pocket"
-    guide: Annotated[str | None, arg(help="CLIP that paints; the one that measures unless given", metavar="NAME")] = None
-    device: Annotated[str | None, arg(help="cpu, cuda, cuda:1, mps; the best there is unless given")] = None
+    guide: Annotated[str | None, maybe("CLIP that paints; the one that measures unless given", "NAME")] = None
+    device: Annotated[str | None, maybe(DEVICES, "NAME")] = None
 
     def lab(self):
         """The lab that they ask for."""
         from labkit.lab import Lab
 
-        return Lab(self.clip, self.vqgan, self.guide, checked_device(self.device))
+        return Lab(clip=self.clip, vqgan=self.vqgan, guide=self.guide, device=checked_device(self.device))
 
 
 def checked_device(name: str | None):
@@ -107,10 +113,11 @@ def _flag(info: FieldInfo, name: str, prefix: str) -> tuple[Any, dict]:
     help_ = described(info)
     if _is_picture(kind):
         aliases = {"aliases": [f"--{name}"]} if prefix else {}
-        return str | None, {"help": help_, "metavar": "FILE", **aliases}
+        return str | None, {"help": help_, "metavar": "FILE", "help_behavior_hint": "", **aliases}
     if item:
         shape = ",".join(f"{n}={'FILE' if _is_picture(f.annotation) else 'VALUE'}" for n, f in item.model_fields.items())
-        return tuple[str, ...], {"help": f"{help_}; each {shape} (those after the first may be left out)", "metavar": "ITEM"}
+        return tuple[str, ...], {"help": f"{help_}; each {shape} (those after the first may be left out)", "metavar": "ITEM",
+                                 "help_behavior_hint": ""}
     if isinstance(kind, type) and issubclass(kind, Spec):
         return flags_class(kind, f"{prefix}{name}."), {"help": help_}
     return kind, {"help": help_, **({"metavar": name.upper()} if name in POSITIONAL else {})}
@@ -167,7 +174,7 @@ def build(spec: type[Spec], flags: Any, size: tuple[int, int] | None, prefix: st
             if value is not None and getattr(flags, "start", None) == spec.model_fields["start"].default:
                 values["start"] = "image"  # whoever gives the picture to start from need not say so again
         elif item:
-            values[name] = tuple(parse_item(item, text, size, f"--{prefix}{name}") for text in value)
+            values[name] = tuple(parse_item(item, text, size, f"--{prefix}{name.replace('_', '-')}") for text in value)
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Spec):
             values[name] = build(info.annotation, value, size, f"{prefix}{name}.")
         else:

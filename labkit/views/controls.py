@@ -215,7 +215,8 @@ def _widget(ipywidgets: Any, control: Control) -> Any:
     if int(ipywidgets.__version__.partition(".")[0]) >= 8:
         common["tooltip"] = common.pop("description_tooltip")
     if control.kind == "image":
-        return ipywidgets.FileUpload(accept="image/*", multiple=False, **{**common, "description": control.label})
+        common["style"] = {}  # a button's has no place for the width of a description
+        return ipywidgets.FileUpload(accept="image/*", multiple=False, **common)
     if control.kind == "bool":
         return ipywidgets.Checkbox(value=bool(control.default), **common)
     if control.kind == "choice":

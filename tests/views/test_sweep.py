@@ -31,7 +31,7 @@ def test_a_table_of_all_cells(tmp_path, log):
     table = swept.table
     assert list(table.columns) == ["seed", "paper__height", "clip", "seconds", "path", "error", "skipped"]
     assert list(zip(table.seed, table.paper__height, strict=True)) == [(s, h) for s in (0, 1) for h in (8, 12, 16)]
-    assert (table.error == "").all() and not table.skipped.any() and (table.clip == 5 / 6).all()
+    assert (table.error == "").all() and not table.skipped.any() and (table["clip"] == 5 / 6).all()
     for seed, height, path in zip(table.seed, table.paper__height, table.path, strict=True):
         spec = Noise(seed=seed, paper={"height": height}, log=str(log))
         assert Path(path).name.startswith(spec.digest())
@@ -110,15 +110,15 @@ def test_one_lab_per_process(tmp_path, monkeypatch):
 
 def test_a_cluster_that_loses_a_worker(tmp_path, log):
     """Two worker processes; one is killed in the middle of a cell. All cells end, and none is run again later."""
-    spec, over = Noise(log=str(log), wait=0.1, steps=5), {"seed": [*range(6)], "paper__height": [8, 12]}
+    spec, over = Noise(log=str(log), wait=0.1, steps=5), {"seed": [*range(4)], "paper__height": [8, 12]}
     killed = []
 
     def kill_one():
-        deadline = time.monotonic() + 40
-        while len({pid for _, _, pid, _ in runs(log)}) < 2 and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not runs(log) and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.2)
-        killed.append(int(runs(log)[-1][2]))
+        time.sleep(0.15)  # a cell takes half a second: this is its middle
+        killed.append(int(max(runs(log), key=lambda mark: int(mark[3]))[2]))
         os.kill(killed[0], signal.SIGKILL)
 
     cluster = distributed.LocalCluster(
@@ -133,8 +133,8 @@ def test_a_cluster_that_loses_a_worker(tmp_path, log):
         marks = runs(log)
         again = sweep(spec, over, make_lab, tmp_path / "out")
     assert killed and killed[0] != os.getpid() and (first.table.error == "").all()
-    assert len({(seed, height) for seed, height, *_ in marks}) == 12
-    assert len(marks) > 12, "the cell that died was begun again"
+    assert len({(seed, height) for seed, height, *_ in marks}) == 8
+    assert len(marks) > 8, "the cell that died was begun again"
     assert str(os.getpid()) not in {pid for _, _, pid, _ in marks}, "cells run on the workers"
     assert again.table.skipped.all() and runs(log) == marks
-    assert len(list((tmp_path / "out").iterdir())) == 12, "nothing half-written is left"
+    assert len(list((tmp_path / "out").iterdir())) == 8, "nothing half-written is left"

@@ -1,0 +1,135 @@
+"""The studio as a visitor meets it: a real browser types, watches, stops, downloads and restores.
+
+The browser reaches loopback only; any request beyond it is aborted and fails the test.
+"""
+
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from apps import studio
+from labkit.image import read_recipe
+from labkit.views.app import LOCAL, launch
+from tests.apps.support import Slow, tiny_lab
+
+pytestmark = pytest.mark.browser
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
+PATIENCE = 60_000  # ms; a busy machine is slow to start
+
+
+@pytest.fixture(scope="module")
+def address():
+    demo = studio.build(Slow(tiny_lab(), 0.15), LOCAL)
+    launch(demo, prevent_thread_lock=True, quiet=True)
+    yield demo.local_url
+    demo.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page that is cut off from everything beyond this machine."""
+    outside = []
+
+    def guard(route):
+        parts = urlsplit(route.request.url)
+        if parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost"):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.route("**/*", guard)
+        page.on("websocket", lambda socket: guard_socket(socket.url, outside))
+        yield page
+        browser.close()
+    assert not outside, f"the page asked for {outside}"
+
+
+def guard_socket(url: str, outside: list[str]) -> None:
+    if urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+        outside.append(url)
+
+
+def number(page: Page, name: str):
+    return page.locator(f"#control-{name} input[type=number]")
+
+
+def set_number(page: Page, name: str, value: int) -> None:
+    number(page, name).fill(str(value))
+    number(page, name).press("Tab")
+
+
+def test_paint_stop_download_restore(page, address, tmp_path):
+    page.goto(address)
+    prompt = page.locator("#control-prompt textarea")
+    prompt.fill("a purple castle at night | hallelujah:0.5")
+    page.get_by_role("button", name="More controls").click()
+    set_number(page, "preview_every", 1)
+    set_number(page, "steps", 400)
+    expect(page.get_by_text("Made by pocket models")).to_be_visible()
+
+    page.locator("#run").click()
+    picture = page.locator("#picture img")
+    expect(picture).to_be_visible()
+    first = picture.get_attribute("src")
+    expect(picture).not_to_have_attribute("src", first)
+    page.wait_for_function("document.querySelector('#picture img').naturalWidth === 64")
+    expect(picture).to_have_css("image-rendering", "pixelated")
+    assert picture.bounding_box()["width"] >= 380, "64 pixels are too small to look at"
+    expect(page.locator("#notices")).to_contain_text("never seen 'hallelujah'")
+    expect(page.locator("#run")).to_be_disabled()
+
+    page.locator("#stop").click()
+    expect(page.locator("#status")).to_contain_text("stopped after")
+    expect(page.locator("#verdict")).to_contain_text("The judge sees")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(picture).to_be_visible()
+
+    with page.expect_download() as waiting:
+        page.locator("#download").click()
+    path = tmp_path / "painted.png"
+    waiting.value.save_as(path)
+    recipe = read_recipe(path)
+    with Image.open(path) as image:
+        assert image.size == (64, 64)
+    assert recipe["spec"]["prompt"] == "a purple castle at night | hallelujah:0.5"
+    assert 1 <= recipe["steps_done"] < 400 == recipe["spec"]["steps"]
+    seed = recipe["spec"]["seed"]
+    assert number(page, "seed").input_value() == str(seed), "the seed that was used is shown"
+
+    page.reload()
+    expect(page.locator("#fresh input")).to_be_checked()
+    prompt.fill("something else")
+    page.get_by_role("button", name="Restore from a PNG").click()
+    page.locator("#restore input[type=file]").set_input_files(path)
+    expect(prompt).to_have_value(recipe["spec"]["prompt"])
+    expect(number(page, "seed")).to_have_value(str(seed))
+    expect(number(page, "steps")).to_have_value("400")
+    expect(page.locator("#fresh input")).not_to_be_checked()
+    expect(page.locator("#told")).to_contain_text("Controls restored")
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "foreign.png")
+    page.get_by_role("button", name="Clear").last.click()
+    page.locator("#restore input[type=file]").set_input_files(tmp_path / "foreign.png")
+    expect(page.get_by_text("this PNG holds no labkit recipe")).to_be_visible()
+
+
+def test_compare_texts_with_pictures(page, address):
+    page.goto(address)
+    page.get_by_role("tab", name="Similarity").click()
+    page.locator("#texts textarea").fill("a red apple\na hallelujah\na dog\na ship\na house\na cat")
+    page.locator("#compare").click()
+    expect(page.locator("#heat img")).to_be_visible()
+    expect(page.locator("#said")).to_contain_text("R@1")
+    expect(page.locator("#said")).to_contain_text("never seen 'hallelujah'")
+    page.locator("#look").click()
+    expect(page.locator("#patches img")).to_be_visible()
