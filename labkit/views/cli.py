@@ -30,6 +30,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "evaluate": ("cli_evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
     "zoo": ("cli_models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
     "convert": ("cli_models", "convert", "A published checkpoint (a pickle) into safetensors, safely"),
+    "notebooks": ("notebooks", "command", "Run the notebooks afresh; save them with their outputs and measured budgets"),
     "check": ("cli_models", "check", "Does everything that labkit needs work here?"),
 }
 
