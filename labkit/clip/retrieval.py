@@ -14,6 +14,7 @@ draw, "best" wins them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import pandas as pd
@@ -60,14 +61,15 @@ def standings(cosine: Tensor) -> tuple[Standing, Standing]:
     return out[0], out[1]
 
 
-class Ranked:
+class Ranked(ABC):
     """What dense and streamed results share: ranks and R@k, where texts[i] belongs to images[i].
 
     Both raise ValueError where there are not as many texts as images.
     """
 
+    @abstractmethod
     def _standings(self) -> tuple[Standing, Standing]:
-        raise NotImplementedError
+        """Texts among images, images among texts."""
 
     def ranks(self, direction: str = "text_to_image", ties: str = "worst") -> Tensor:
         """Rank from 1 of each text's own image among all images, or with "image_to_text" the other way: (N,)

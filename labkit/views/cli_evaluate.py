@@ -13,8 +13,8 @@ from labkit.views.cli_flags import read_options
 
 NOTES = {
     "clip": "It knows the words of the picture world and nothing else: other words are reported and move the embedding at "
-            "random. It was trained partly on adversarially moved pictures so that its gradient paints; the trade-off is "
-            "in the README.",
+            "random. It was trained partly on adversarially moved pictures so that its gradient paints; what is "
+            "known of the trade-off is in the README.",
     "vqgan": "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
     "judge": "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph "
              "included. It is a measure, never a guide.",
