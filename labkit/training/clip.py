@@ -25,6 +25,8 @@ from labkit.world import caption, words, world_hash
 
 JUNK = "hallelujah yesterday electric velvet forever stranger whisper tomorrow broken dream".split()
 ATTRIBUTES = ("subject", "colour", "setting", "style")
+# Weights of the attributes' terms in the loss, and in what the adversary climbs.
+LEARNT, ATTACKED = (1.0, 0.5, 0.5, 0.5), (1.0, 0.0, 0.0, 0.0)
 
 
 class TrainCLIP(Training):
@@ -33,10 +35,11 @@ class TrainCLIP(Training):
     steps: int = Field(2000, ge=1, le=200_000, description="Optimiser steps")
     batch: int = Field(256, ge=8, le=4096, description="Pictures a step")
     lr: float = Field(2e-3, gt=0, le=0.1, description="Peak learning rate of AdamW")
-    radius: float = Field(0.0, ge=0, le=20, description="L2 radius of the adversarial step on [-1, 1] pixels; 0: none")
+    radius: float = Field(0.0, ge=0, le=20, description="L2 radius of the adversarial steps on [-1, 1] pixels; 0: none")
+    attack: int = Field(1, ge=1, le=20, description="Adversarial steps a batch")
     scenes: int = Field(100_000, ge=64, le=2_000_000, description="Scenes in the bank")
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
-    reconstruct: bool = Field(False, description="Pass a fifth of the pictures through the pocket VQGAN")
+    reconstruct: float = Field(0.0, ge=0, le=1, description="Share of the pictures passed through the pocket VQGAN")
     bf16: bool = Field(True, description="bfloat16 autocast")
     seed: int = Field(1, ge=0, le=MAX_SEED, description="Seed of weights, batches and captions")
     preview_every: int = Field(200, ge=1, description="Steps between sample sheets")
@@ -71,7 +74,8 @@ class TrainCLIP(Training):
             found = bank.targets(index)
             targets = [found[a].to(acc.device) for a in ATTRIBUTES]
             same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32, device=acc.device)
-            x = spoil(bank.images(index), rng.torch, reconstruct=reconstruct).to(acc.device)
+            x = spoil(bank.images(index), rng.torch, reconstruct=reconstruct, reconstructed=self.reconstruct)
+            x = x.to(acc.device)
             x = x.contiguous(memory_format=torch.channels_last)
             with acc.autocast():
                 # The short captions apart from the long ones: a batch is as wide as its longest text.
@@ -79,14 +83,15 @@ class TrainCLIP(Training):
                 text = F.normalize(torch.cat(parts), dim=-1)
             scale = model.logit_scale.exp().clamp(max=100)
 
-            def loss(pictures, text=text, scale=scale):
+            def loss(pictures, text=text, scale=scale, weights=LEARNT):
                 with acc.autocast():
                     image = net.visual(pictures) if hasattr(net, "visual") else net.module.visual(pictures)
-                return clip_loss(F.normalize(image.float(), dim=-1), text, scale, same, targets)
+                return clip_loss(F.normalize(image.float(), dim=-1), text, scale, same, targets, weights)
 
             if self.radius:
+                # What is attacked grows robust: the subject, whose shape is the hardest to paint.
                 frozen, fixed = text.detach(), scale.detach()
-                x = perturb(x, lambda p: loss(p, frozen, fixed)[0], self.radius, rng.torch)
+                x = perturb(x, lambda p: loss(p, frozen, fixed, ATTACKED)[0], self.radius, rng.torch, self.attack)
             total, hit = loss(x)
             optimiser.zero_grad()
             acc.backward(total)
@@ -106,18 +111,19 @@ class TrainCLIP(Training):
 
 
 def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor,
-              targets: list[torch.Tensor]) -> tuple[torch.Tensor, float]:
-    """InfoNCE both ways plus a term per attribute. `image` (B, D) and `text` (B + ΣK, D) are unit vectors, `same` (B, B) marks
-    equal captions, `targets` [(B, K)] the class distributions (rows of zeros do not count). Returns loss and R@1 in batch."""
+              targets: list[torch.Tensor], weights: tuple[float, ...] = LEARNT) -> tuple[torch.Tensor, float]:
+    """InfoNCE both ways plus a term per attribute, weighted by `weights`. `image` (B, D) and `text` (B + ΣK, D) are unit
+    vectors, `same` (B, B) marks equal captions, `targets` [(B, K)] the class distributions (rows of zeros do not count).
+    Returns loss and R@1 in batch."""
     b = len(image)
     logits = scale * image @ text.T
     pairs, *attributes = logits.split([b, *(t.shape[1] for t in targets)], dim=1)
     share = same / same.sum(1, keepdim=True)
     loss = -(share * F.log_softmax(pairs, dim=1)).sum(1).mean() / 2
     loss = loss - (share * F.log_softmax(pairs.T, dim=1)).sum(1).mean() / 2
-    for target, rivals in zip(targets, attributes, strict=True):
+    for target, rivals, weight in zip(targets, attributes, weights, strict=True):
         known = target.sum(1).clamp(max=1)
-        loss = loss - (target * F.log_softmax(rivals, dim=1)).sum() / known.sum().clamp_min(1) / 2
+        loss = loss - weight * (target * F.log_softmax(rivals, dim=1)).sum() / known.sum().clamp_min(1)
     best = pairs.detach().argmax(1)
     return loss, float(same.gather(1, best[:, None]).mean())
 

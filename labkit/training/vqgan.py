@@ -3,7 +3,8 @@
 L1 and squared error keep the pixels, the perceptual net keeps the shapes, a patch discriminator with a hinge loss keeps the
 texture (its weight is adaptive: eq. 7's ratio of gradient norms at the decoder's last layer). Codes that nothing has chosen
 for `revive_after` steps are moved onto encoder vectors of the current batch, so that the codebook does not collapse. At first
-the decoder sees the encoder's own vectors: quantised from the start, the latent here stayed within four of its dimensions.
+the decoder sees the encoder's own vectors, and these are told to be the principal components of their 4 × 4 pixels: left alone,
+the latent stayed within four of its eight dimensions, which cost more than a decibel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from labkit.training.loop import accelerator, average, cosine, set_lr, training_
 from labkit.world import world_hash
 
 POCKET = VQGANConfig(ch=32, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(), resolution=64,
-                     z_channels=64, embed_dim=8, n_embed=2048, norm_groups=4)
+                     z_channels=64, embed_dim=8, n_embed=16384, norm_groups=4)
+PRINCIPAL_STEPS = 300  # over which the principal components let go of a fresh model's latent
 
 
 class TrainVQGAN(Training):
@@ -34,10 +36,11 @@ class TrainVQGAN(Training):
     steps: int = Field(6000, ge=1, le=500_000, description="Optimiser steps")
     batch: int = Field(8, ge=2, le=1024, description="Pictures a step")
     lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate of Adam")
-    continuous: float = Field(0.1, ge=0, le=1, description="Share of the steps before codes are used: an autoencoder first")
-    perceptual: float = Field(0.1, ge=0, le=10, description="Weight of the perceptual term")
-    adversarial: float = Field(0.1, ge=0, le=10, description="Weight of the adversarial term, on top of its adaptive one")
-    adversarial_from: float = Field(0.6, ge=0, le=1, description="Share of the steps after which the discriminator joins")
+    continuous: float = Field(0.25, ge=0, le=1, description="Share of the steps before codes are used: an autoencoder first")
+    commitment: float = Field(0.05, ge=0, le=10, description="Weight of the pull of the encoder towards its codes")
+    perceptual: float = Field(0.02, ge=0, le=10, description="Weight of the perceptual term")
+    adversarial: float = Field(0.02, ge=0, le=10, description="Weight of the adversarial term, on top of its adaptive one")
+    sharpen_from: float = Field(0.85, ge=0, le=1, description="Share of the steps after which these two join")
     revive_after: int = Field(100, ge=10, le=10_000, description="Steps after which an unused code is moved")
     scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
@@ -54,37 +57,42 @@ class TrainVQGAN(Training):
             critic = patch_discriminator()
         # Contiguous, not channels_last: PyTorch's group norm on the CPU is slow in the latter (half the speed here).
         model, critic = model.to(acc.device).train().requires_grad_(True), critic.to(acc.device)
-        averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after, fresh=not self.warm)
+        averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after)
+        first_coded = round(self.continuous * self.steps)
+        components = principal_components(bank, model.f, model.embed_dim).to(acc.device) if not self.warm else None
         paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.9, 0.99))
         criticise = torch.optim.Adam(critic.parameters(), lr=self.lr / 2, betas=(0.5, 0.95))
         net, critic_net, paint, criticise = acc.prepare(model, critic, paint, criticise)
         eye = lab.fresh_copy("perceptual").to(acc.device).eval() if self.perceptual else None
 
         def step(i: int, rng) -> dict[str, float]:
-            lr = cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1))
-            set_lr(paint, lr)
-            set_lr(criticise, lr / 2)
+            set_lr(paint, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
+            sharpen = i >= self.sharpen_from * self.steps
             index = rng.np.integers(len(bank), size=self.batch)
             x = bank.images(index).to(acc.device).contiguous()
             with acc.autocast():
                 h = model.encode_continuous(x)
             h = h.float()
-            z, indices = model.quantize(h)
-            coded = self.warm or i >= self.continuous * self.steps
+            if coded := i >= first_coded:
+                if i == first_coded and self.continuous:
+                    seed_codebook(model, bank, rng)
+                z, indices = model.quantize(h)
+                extra = self.commitment * F.mse_loss(z.detach(), h) + F.mse_loss(model.lookup(indices), h.detach())
+            else:
+                z, hold = h, 0.0 if self.warm else max(0.0, 1 - i / PRINCIPAL_STEPS)
+                extra = hold * F.mse_loss(h, components(x)) if hold else h.new_zeros(())
             with acc.autocast():
-                y = model.decode(z if coded else h)
+                y = model.decode(z)
             y = y.float()
-            codebook = 0.25 * F.mse_loss(z.detach(), h) + F.mse_loss(model.lookup(indices), h.detach())
-            pixels = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25
-            total = pixels + codebook if coded else pixels
+            total = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25 + extra
             error = F.mse_loss(y.detach().clamp(-1, 1), x)
-            scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook": float(codebook.detach())}
-            if eye is not None:
+            scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook" if coded else "principal": float(extra.detach())}
+            if eye is not None and sharpen:
                 with acc.autocast():
                     seen = perceptual_distance(eye, y, x).float().mean()
                 total = total + self.perceptual * seen
                 scores["perceptual"] = float(seen.detach())
-            if self.adversarial and i >= self.adversarial_from * self.steps:
+            if self.adversarial and sharpen:
                 with acc.autocast():
                     fooled = -critic_net(y).float().mean()
                 last = model.decoder.conv_out.weight
@@ -95,7 +103,7 @@ class TrainVQGAN(Training):
             acc.backward(total)
             acc.clip_grad_norm_(model.parameters(), 1.0)
             paint.step()
-            if self.adversarial and i >= self.adversarial_from * self.steps:
+            if self.adversarial and sharpen:
                 with acc.autocast():
                     real, fake = critic_net(x).float(), critic_net(y.detach()).float()
                 hinge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
@@ -105,8 +113,9 @@ class TrainVQGAN(Training):
                 scores["critic"] = float(hinge.detach())
             if coded:
                 codes.update(model, h.detach(), indices, rng, revive=i < 0.85 * self.steps)
+                scores["codes used"] = codes.used()
             update_average(averaged, model)
-            return {"loss": float(total.detach()), **scores, "codes used": codes.used()}
+            return {"loss": float(total.detach()), **scores}
 
         def weights():
             # The codebook's moving average would lag behind a revived code: ship the codebook as it is.
@@ -123,11 +132,10 @@ class TrainVQGAN(Training):
 class CodeUse(nn.Module):
     """How long each code has gone unused; moves those unused too long onto encoder vectors."""
 
-    def __init__(self, n: int, patience: int, fresh: bool):
+    def __init__(self, n: int, patience: int):
         super().__init__()
         self.patience = patience
-        # Of a fresh model all are idle: the first batch's encoder vectors become the codebook.
-        self.register_buffer("idle", torch.full((n,), patience if fresh else 0))
+        self.register_buffer("idle", torch.zeros(n, dtype=torch.long))
 
     def used(self) -> float:
         """Share of the codes chosen within the last `patience` steps."""
@@ -144,6 +152,29 @@ class CodeUse(nn.Module):
             chosen = torch.randint(len(vectors), (len(dead),), generator=rng.torch)
             model.codebook[dead] = vectors[chosen.to(vectors.device)].to(model.codebook)
             self.idle[dead] = 0
+
+
+@torch.no_grad()
+def seed_codebook(model: VQGAN, bank, rng, pictures: int = 256) -> None:
+    """Make the codebook of encoder vectors of as many pictures as it needs, at least `pictures` of them."""
+    index = rng.np.integers(len(bank), size=max(pictures, model.n_embed // 64))
+    h = torch.cat([model.encode_continuous(bank.images(part).to(model.codebook.device)) for part in np.array_split(index, 16)])
+    vectors = h.permute(0, 2, 3, 1).reshape(-1, h.shape[1])
+    chosen = torch.randperm(len(vectors), generator=rng.torch)[torch.arange(model.n_embed) % len(vectors)]
+    model.codebook.copy_(vectors[chosen.to(vectors.device)])
+
+
+def principal_components(bank, f: int, n: int, pictures: int = 500) -> nn.Module:
+    """The map from pictures (B, 3, H, W) to the first `n` principal components (B, n, H/f, W/f) of their f × f patches, each
+    divided by the root of its standard deviation: half-way to white, so that the small ones are seen too."""
+    patches = F.unfold(bank.images(range(min(pictures, len(bank)))), f, stride=f).transpose(1, 2).flatten(0, 1)
+    mean = patches.mean(0)
+    variance, axes = torch.linalg.eigh(torch.cov(patches.T))
+    axes = (axes[:, -n:] / variance[-n:].clamp_min(1e-12).pow(0.25)).T.flip(0)
+    out = nn.Conv2d(3, n, f, stride=f)
+    out.weight.data.copy_(axes.reshape(n, 3, f, f))
+    out.bias.data.copy_(-axes @ mean)
+    return out.requires_grad_(False)
 
 
 def patch_discriminator(width: int = 32) -> nn.Sequential:

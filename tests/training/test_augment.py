@@ -47,13 +47,24 @@ def test_blur_keeps_the_mean_of_a_constant_and_smooths():
     assert torch.allclose(out[..., 4, 5] / out[..., 4, 4], ratio.expand(1, 3), atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("radius", [0.5, 3.0])
-def test_perturbed_pictures_stay_in_the_ball_and_lose(radius):
+def test_perturbed_pictures_stay_in_the_ball_and_lose(radius, steps):
     x, target = pictures(64) * 0.5, torch.zeros(64, 3, 16, 16)
-    out = perturb(x, lambda p: (p - target).square().sum(), radius, rng())
+    out = perturb(x, lambda p: (p - target).square().sum(), radius, rng(), steps)
     moved = (out - x).flatten(1).norm(dim=1)
     assert moved.max() <= radius + 1e-4 and moved.max() > radius / 2
     assert ((out.square().flatten(1).sum(1) > x.square().flatten(1).sum(1)).float().mean()) > 0.9
+
+
+def test_more_steps_find_a_worse_picture_in_the_same_ball():
+    x = pictures(64) * 0.3
+
+    def loss(p):  # wavy, so that one long step along the gradient overshoots
+        return torch.sin(6 * p).sum()
+
+    one, many = (perturb(x, loss, 6.0, rng(), steps) for steps in (1, 8))
+    assert loss(many) > loss(one) > loss(x)
 
 
 def test_spoiled_pictures_are_partly_clean_and_partly_reconstructed():

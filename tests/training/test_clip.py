@@ -17,26 +17,26 @@ def vectors(n: int, seed: int = 0) -> torch.Tensor:
 
 def test_loss_equals_symmetric_cross_entropy_where_captions_differ():
     image, text = vectors(5), vectors(7, 1)
-    loss, _ = clip_loss(image, text, torch.tensor(10.0), torch.eye(5), [torch.zeros(5, 2)])
+    loss, _ = clip_loss(image, text, torch.tensor(10.0), torch.eye(5), [torch.zeros(5, 2)], (1.0,))
     logits, index = 10 * image @ text[:5].T, torch.arange(5)
     assert float(loss) == pytest.approx(float(F.cross_entropy(logits, index) + F.cross_entropy(logits.T, index)) / 2, rel=1e-5)
 
 
-def test_attribute_terms_are_half_the_cross_entropy_over_the_rows_that_have_one():
+def test_attribute_terms_are_the_weighted_cross_entropy_over_the_rows_that_have_one():
     image, text = vectors(4), vectors(9, 1)
     target = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0.5, 0.5], [0, 0, 1]])
     other = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 1]])
-    with_it, without = (float(clip_loss(image, text, torch.tensor(5.0), torch.eye(4), [k * target, k * other])[0])
-                        for k in (1, 0))
+    with_it, without = (float(clip_loss(image, text, torch.tensor(5.0), torch.eye(4), [k * target, k * other],
+                                        (1.0, 0.25))[0]) for k in (1, 0))
     logits, rows = 5 * image @ text[4:].T, [0, 2, 3]
-    wanted = F.cross_entropy(logits[rows, :3], target[rows]) + F.cross_entropy(logits[:, 3:], other)
-    assert with_it - without == pytest.approx(float(wanted) / 2, rel=1e-4)
+    wanted = F.cross_entropy(logits[rows, :3], target[rows]) + F.cross_entropy(logits[:, 3:], other) / 4
+    assert with_it - without == pytest.approx(float(wanted), rel=1e-4)
 
 
 def test_equal_captions_are_one_another_s_positives():
     image = vectors(2)
     text = vectors(1, 1).expand(2, 8)
-    loss, hit = clip_loss(image, text, torch.tensor(10.0), torch.ones(2, 2), [])
+    loss, hit = clip_loss(image, text, torch.tensor(10.0), torch.ones(2, 2), [], ())
     assert hit == 1
     logits = 10 * image @ text.T
     wanted = (math.log(2) - (F.log_softmax(logits.T, dim=1)).mean(1).mean()) / 2
