@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import pandas as pd
 from PIL import Image
@@ -62,20 +63,24 @@ def _label(row: dict) -> str:
 
 def initial_image_study(lab, prompts: Sequence[str] = ("a house", "a dog"), seeds: Sequence[int] = (0, 1, 2),
                         steps: int = 150) -> Study:
-    """Each prompt and seed without and with an initial image: a picture of the same subject in another colour and setting."""
+    """Each prompt and seed without and with an initial image: a drawn scene of another subject, so that what is found at the
+    end was painted (the judge finds a drawing of the prompt's own subject before the first step)."""
     rows, pictures = [], []
     for prompt in prompts:
         subjects = read(prompt).subjects
         if not subjects:
             raise ValueError(f"prompt={prompt!r} names no subject of the picture world: no initial image can be drawn")
         for seed in seeds:
-            drawn = Image.fromarray(render(sample_scene(seed, "test", subject=subjects[0], style="flat", two=False)))
-            init = Canvas(start="image", init=ImageInput.of(drawn, 64, 64), init_weight=0.2)
+            scenes = (sample_scene(k, "test", style="flat", two=False) for k in count(100 * seed))
+            other = next(s for s in scenes if s.subjects[0].subject not in subjects)
+            init = Canvas(start="image", init=ImageInput.of(Image.fromarray(render(other)), 64, 64))
             for start, canvas in (("random codes", Canvas()), ("initial image", init)):
                 picture, score = _last(VQGANCLIP(prompt=prompt, seed=seed, steps=steps, canvas=canvas), lab)
-                rows.append(_row(lab, picture, prompt, score, start=start, seed=seed))
+                shown = other.subjects[0].subject if canvas is init else ""
+                rows.append(_row(lab, picture, prompt, score, start=start, shows=shown, seed=seed))
                 pictures.append(picture)
-    return Study(pd.DataFrame(rows), pictures, [f"{r['start']}: {_label(r)}" for r in rows], columns=2 * len(seeds))
+    return Study(pd.DataFrame(rows), pictures, [" ".join((r["start"], r["shows"])).strip() + f": {_label(r)}" for r in rows],
+                 columns=2 * len(seeds))
 
 
 def prompt_detail_study(lab, few: Sequence[str] = FEW_WORDS, many: Sequence[str] = MANY_WORDS, seeds: Sequence[int] = (0, 1),

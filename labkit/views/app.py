@@ -18,6 +18,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
 
 import gradio as gr  # noqa: E402
+import torch  # noqa: E402
 
 from labkit.image import ImageError  # noqa: E402
 from labkit.prompt import PromptError  # noqa: E402
@@ -120,6 +121,10 @@ def stream(spec: Method, lab, seconds: float, stopped: Callable[[], bool] = lamb
             raise SpecError(str(error)) from None
         result.image = error.last.image
         yield result, str(error), error.last
+    except torch.OutOfMemoryError:
+        if result.image is None:
+            raise SpecError("out of memory before the first picture: choose a smaller canvas") from None
+        yield result, "out of memory; the last picture is kept. A smaller canvas needs less", step
     finally:
         steps.close()
 

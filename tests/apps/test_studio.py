@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -194,7 +195,7 @@ def test_similarity_over_the_api(client, tmp_path):
 class Steps(SimpleNamespace):
     """Stands in for a spec: five steps, each with a picture; remembers whether it was closed."""
 
-    needs, closed, fail = (), False, None
+    needs, closed, fail, error = (), False, None, None
 
     def to_json(self):
         return "{}"
@@ -204,7 +205,7 @@ class Steps(SimpleNamespace):
         try:
             for i in range(5):
                 if i == self.fail:
-                    raise NonFiniteError("step 2: no longer a number", last)
+                    raise self.error or NonFiniteError("step 2: no longer a number", last)
                 last = Step(i, 5, Image.new("RGB", (4, 4), (i, 0, 0)), {"clip": i / 10})
                 yield last
         finally:
@@ -228,6 +229,14 @@ def test_stop_keeps_the_picture(idle):
     *_, (result, ending, _) = stream(steps, idle, 1e9, stopped=lambda: next(pressed))
     assert (result.steps_done, ending, result.interrupted, steps.closed) == (2, "stopped", True, True)
     assert result.image is not None
+
+
+def test_a_decoder_out_of_memory_keeps_the_last_picture(idle):
+    steps = Steps(fail=2, error=torch.OutOfMemoryError())
+    *_, (result, ending, _) = stream(steps, idle, 1e9)
+    assert result.image.getpixel((0, 0)) == (1, 0, 0) and "out of memory" in ending
+    with pytest.raises(SpecError, match="smaller canvas"):
+        list(stream(Steps(fail=0, error=torch.OutOfMemoryError()), idle, 1e9))
 
 
 def test_overflow_keeps_the_last_good_picture(idle):
