@@ -16,7 +16,7 @@ PROBE   := import sys, venv, ensurepip; assert (3, 11) <= sys.version_info[:2] <
 NEED_GB := $(if $(TORCH_INDEX)$(filter Darwin,$(shell uname -s)),4,12)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab apps soak check setup clean chromium
+.PHONY: help demo test lab apps soak check setup clean chromium postgresql
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -34,11 +34,11 @@ apps: setup  ## the Gradio studio
 check: setup  ## the environment self-check
 	@$(PY) -m labkit check $(ARGS)
 
-test: setup chromium  ## ruff and the tests; the last line counts what passed, failed and was skipped
+test: setup chromium postgresql  ## ruff and the tests; the last line counts what passed, failed and was skipped
 	@$(PY) -m ruff check .
 	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
-soak: setup chromium  ## the long versions of the tests
+soak: setup chromium postgresql  ## the long versions of the tests
 	@$(PY) -m pytest -q -m soak $(ARGS)
 
 clean:  ## removes what was built and cached; the environment, runs/ and out/ stay
@@ -85,3 +85,12 @@ chromium:
 	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null && exit 0; \
 	fi; \
 	echo "No Chromium: the browser tests will not run. On Debian: apt-get install chromium fonts-dejavu-core"
+
+# likewise: the survey's tests run on SQLite and on a PostgreSQL of their own
+postgresql:
+	@if command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; then exit 0; fi >/dev/null 2>&1; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing PostgreSQL for the survey's tests"; \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql >/dev/null && exit 0; \
+	fi; \
+	echo "No PostgreSQL: the survey is tested on SQLite alone. On Debian: apt-get install postgresql"

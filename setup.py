@@ -18,5 +18,6 @@ setup(
     package_dir={"labkit._data": "data"},
     package_data={"labkit._data": ["**/*"]},
     install_requires=requirements(runtime),
-    extras_require={"test": requirements(tests.partition("\n")[2])},
+    extras_require={"test": requirements(tests.partition("\n")[2]), "postgres": ["psycopg[binary]>=3.2"],
+                    "russian": ["pymorphy3>=2.0"]},
 )

@@ -19,16 +19,18 @@ from labkit.spec import Measure, Method
 
 
 class Lab:
-    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan`,
-    `lab.judge` and `lab.perceptual`. Loading is locked: one lab serves many visitors. Models are frozen and in eval mode.
+    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan` and
+    `lab.diffusion` draw, `lab.judge` and `lab.perceptual` look. Loading is locked: one lab serves many visitors. Models are
+    frozen and in eval mode.
     """
 
-    def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None,
+    def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None, diffusion: str = "pocket",
                  device: str | torch.device | None = None, precision: str = "auto"):
         """`precision` of CLIP's image tower: 'fp32', 'bf16' or 'auto', which is bf16 where the processor multiplies in it."""
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision={precision!r}: use 'auto', 'fp32' or 'bf16'")
-        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "judge": "pocket", "perceptual": "pocket"}
+        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "diffusion": diffusion, "judge": "pocket",
+                      "perceptual": "pocket"}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bf16 = native_bf16(self.device) if precision == "auto" else precision == "bf16"
         self._models: dict[str, object] = {}
@@ -58,7 +60,7 @@ class Lab:
     @property
     def pocket(self) -> bool:
         """Whether pictures come from pocket models: then what is shown says so."""
-        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan"))
+        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan", "diffusion"))
 
     def fresh_copy(self, kind: str):
         """A trainable copy of a pocket model; for 'clip' with its tokenizer's JSON. The lab's own is left as it was."""
@@ -94,6 +96,12 @@ def _load_vqgan(lab: Lab, name: str):
     return load_vqgan(name, lab.device)
 
 
+def _load_diffusion(lab: Lab, name: str):
+    from labkit.models.diffusion import load_diffusion
+
+    return load_diffusion(name, lab.device)
+
+
 def _load_classifier(lab: Lab, kind: str):
     from labkit.models.judge import VGGClassifier
 
@@ -115,5 +123,5 @@ def _load_perceptual(lab: Lab, name: str):
     return _load_classifier(lab, "perceptual")
 
 
-LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "judge": _load_judge,
+LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "diffusion": _load_diffusion, "judge": _load_judge,
            "perceptual": _load_perceptual}

@@ -40,6 +40,11 @@ __all__ = [
 
 HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
 HUB = "https://huggingface.co/{}/resolve/main/open_clip_model.safetensors"
+ADM_256 = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt"
+ADM_512 = (
+    "https://huggingface.co/lowlevelware/512x512_diffusion_unconditional_ImageNet/resolve/main/"
+    "512x512_diffusion_uncond_finetune_008100.pt"
+)
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,16 @@ def entries() -> list[Entry]:
         )
         for name, (repository, size) in hub.items()
     ]
+    released = {  # source, sha256 (as mirrors and users found it; their publishers give none), size
+        "imagenet-256": (ADM_256, "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1", 2_211_383_297),
+        "imagenet-512": (ADM_512, "9c111ab89e214862b76e1fa6a1b3f1d329b1a88281885943d2cdbe357ad57648", 2_232_000_000),
+    }
+    adms = [
+        Entry(name, "diffusion", {"architecture": "adm"}, (source,), sha256, size, "MIT", "RGB in [-1, 1]")
+        for name, (source, sha256, size) in released.items()
+    ]
     pockets = [_pocket_entry(path) for path in sorted(data_path("models").glob("*.safetensors"))]
-    return pockets + vqgans + clips
+    return pockets + vqgans + clips + adms
 
 
 def _pocket_entry(path: Path) -> Entry:
@@ -268,6 +281,10 @@ def _signature(wanted: Entry) -> dict[str, tuple[int, ...]]:
             import open_clip
 
             model = open_clip.CLIP(**open_clip.get_model_config(wanted.config["architecture"]))
+        elif wanted.kind == "diffusion":
+            from labkit.models.adm import PRESETS, build
+
+            model = build(PRESETS[wanted.name])
         else:
             from labkit.models.vqgan import VQGAN, VQGANConfig
 

@@ -38,9 +38,9 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 
 # Imports point one way: to the same layer or to one above it in this list. A new part of labkit goes in here.
 LAYERS = [
-    {"data", "fetch", "weights", "spec", "image", "prompt", "lyrics"},
+    {"data", "fetch", "weights", "spec", "image", "prompt"},
     {"models", "zoo"},
-    {"clip", "latents", "metrics", "world"},
+    {"clip", "latents", "lyrics", "metrics", "world"},
     {"lab"},
     {"methods", "training", "survey"},
     {"evaluation"},

@@ -19,6 +19,7 @@ from labkit.fetch import sha256_of
 TITLES = {
     "clip": ("Pocket CLIP", "open_clip's `CLIP` with a residual convolutional image tower (`labkit/models/clip.py`)"),
     "vqgan": ("Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)"),
+    "diffusion": ("Pocket diffusion model", "diffusers' `UNet2DModel` on space-to-depth pixels (`labkit/models/diffusion.py`)"),
     "judge": ("Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance"),
     "perceptual": ("Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss"),
 }
@@ -31,6 +32,8 @@ def markdown(table: pd.DataFrame) -> str:
             return "–"
         if column == "n":
             return f"{value:.0f}"
+        if column in ("KID", "spread"):
+            return f"{value:.4f}"
         return f"{value:.2f}" if column == "psnr" else f"{value * 100:.1f} %"
 
     head = ["", *map(str, table.columns)]

@@ -1,6 +1,6 @@
 """What the pocket models can do, on unseen scenes: the figures of the model cards.
 
-    python -m labkit evaluate clip | judge | vqgan | painting
+    python -m labkit evaluate clip | judge | vqgan | diffusion | painting
 
 Every function returns a table (rows: all, one per style, held-out) of shares in [0, 1] unless said otherwise.
 """
@@ -14,9 +14,11 @@ import pandas as pd
 import torch
 
 from labkit.metrics.judge import Judge
+from labkit.metrics.kid import kid
 from labkit.models.judge import HEADS
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.clip import class_captions
+from labkit.training.diffusion import sample
 from labkit.world import caption, classes, words
 
 
@@ -139,3 +141,15 @@ def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
         table[name] = {"psnr": np.mean(psnr), "same subject": np.mean(same), "codes used": len(used) / vqgan.n_embed,
                        "n": len(ks)}
     return pd.DataFrame(table).T
+
+
+def diffusion_table(lab, n: int = 500, steps: int = 50) -> pd.DataFrame:
+    """KID in the judge's features of `n` unguided samples against as many unseen scenes; beside it that of scenes against
+    scenes (as good as it gets) and of noise of the scenes' mean and spread (as bad)."""
+    bank = scene_bank("test", 2 * n)
+    real, others = ((bank.images(range(k, k + n)) + 1) / 2 for k in (0, n))
+    parts = [sample(lab.diffusion, min(50, n - s), steps, seed=s) for s in range(0, n, 50)]
+    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0)) * real.std() + real.mean()
+    sets = {f"unguided, {steps} steps": (torch.cat(parts) + 1) / 2, "other scenes": others, "noise": noise.clamp(0, 1)}
+    rows = {name: dict(zip(("KID", "spread"), kid(lab.judge, x, real), strict=True)) | {"n": n} for name, x in sets.items()}
+    return pd.DataFrame(rows).T

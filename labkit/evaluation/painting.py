@@ -19,6 +19,7 @@ from PIL import Image
 from labkit.image import contact_sheet, to_tensor
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.metrics.intervals import share
+from labkit.spec import Method
 from labkit.world import Scene, render, sample_scene, words
 
 CLAIMS = ("subject", "colour", "setting", "style")
@@ -58,7 +59,7 @@ class PaintingReport:
     sheet: Image.Image
 
 
-def _paint(spec: VQGANCLIP, threads: int) -> tuple[Image.Image, float, float]:
+def _paint(spec: Method, threads: int) -> tuple[Image.Image, float, float]:
     from labkit.lab import Lab
 
     torch.set_num_threads(threads)
@@ -76,7 +77,7 @@ def _lab(make):
     return _LABS.setdefault("lab", make())
 
 
-def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: VQGANCLIP | None = None, tuning: bool = False,
+def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method | None = None, tuning: bool = False,
                      n_jobs: int = -1) -> PaintingReport:
     """Paint `prompts` held-out combinations with each of `seeds` seeds and let the judge look."""
     template = template or VQGANCLIP(prompt="-")

@@ -22,8 +22,9 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from labkit.clip.cutouts import Cutouts, Looks, cut, draw
-from labkit.clip.guidance import clamp_with_grad, prompt_loss
+from labkit.clip.cutouts import Cutouts, draw
+from labkit.clip.guidance import clamp_with_grad
+from labkit.clip.pull import ImagePrompt, NoisePrompt, picture_gradient, targets_of
 from labkit.image import ImageInput, to_pil
 from labkit.prompt import parse_story
 from labkit.spec import MAX_SEED, Method, NonFiniteError, Spec, SpecError, Step
@@ -57,21 +58,6 @@ class Optimiser(Spec):
     tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother pictures")
 
 
-class ImagePrompt(Spec):
-    """A picture to resemble (or, with a negative weight, not to)."""
-
-    image: ImageInput
-    weight: float = Field(1.0, ge=-100, le=100, description="Pull; negative repels")
-    stop: float = Field(-100.0, ge=-100, le=100, description="No gradient below this distance")
-
-
-class NoisePrompt(Spec):
-    """A random direction of CLIP's space, by seed."""
-
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of the direction")
-    weight: float = Field(1.0, ge=-100, le=100, description="Pull; negative repels")
-
-
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
 
 
@@ -103,7 +89,7 @@ class VQGANCLIP(Method):
         vqgan, guide = lab.vqgan, lab.guide
         device = next(vqgan.parameters()).device
         rng = torch.Generator().manual_seed(self.seed)
-        chapters = [self._targets(guide, chapter) for chapter in parse_story(self.prompt)]
+        chapters = [targets_of(guide, c, self.image_prompts, self.noise_prompts) for c in parse_story(self.prompt)]
         start = initial_latent(self.canvas, vqgan, rng).to(device)
         z = start.clone().requires_grad_(True)
         low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
@@ -148,19 +134,6 @@ class VQGANCLIP(Method):
             last = step if picture is not None else last
             yield step
 
-    def _targets(self, guide, chapter) -> list[tuple[Tensor, float, float]]:
-        """(embedding (D,), weight, stop) of every prompt that pulls at all."""
-        # A text of weight 0 is not even encoded: another batch would round the others otherwise.
-        pulling = [p for p in chapter if p.weight]
-        texts = guide.encode_text([p.text for p in pulling])
-        out = [(e, p.weight, p.stop) for e, p in zip(texts, pulling, strict=True)]
-        for p in self.image_prompts:
-            out.append((guide.encode_image(p.image.tensor().to(guide.device))[0], p.weight, p.stop))
-        for p in self.noise_prompts:
-            direction = torch.randn(texts.shape[1], generator=torch.Generator().manual_seed(p.seed))
-            out.append((F.normalize(direction, dim=0).to(texts), p.weight, -math.inf))
-        return [t for t in out if t[1] != 0]
-
 
 def initial_latent(canvas: Canvas, vqgan, rng: torch.Generator) -> Tensor:
     """The latent a run starts from, (1, C, H/f, W/f). Raises `SpecError` if f does not divide the canvas."""
@@ -182,40 +155,6 @@ def initial_latent(canvas: Canvas, vqgan, rng: torch.Generator) -> Tensor:
         x = a + (b - a) * torch.linspace(0, 1, canvas.height).view(1, 1, -1, 1).expand(1, 1, -1, canvas.width)
     with torch.no_grad():
         return vqgan.encode(x.to(vqgan.codebook.device) * 2 - 1)[0]
-
-
-def picture_gradient(picture: Tensor, guide, looks: Looks, targets, chunk: int) -> tuple[Tensor, list[float], float, int]:
-    """∂L/∂picture for a picture (1, 3, H, W), summed over batches of `chunk` cutouts.
-
-    Returns the gradient, the loss of each prompt, the score (mean cosine, weighted by |w|, repelling prompts counted
-    negative) and the chunk that fitted: when memory runs out the chunk is halved and the gradient begun anew.
-    """
-    while True:
-        try:
-            return (*_accumulate(picture, guide, looks, targets, chunk), chunk)
-        except torch.OutOfMemoryError:
-            if chunk == 1:
-                raise
-        # Out of the handler, whose traceback held the failed batch.
-        chunk //= 2
-        if picture.is_cuda:
-            torch.cuda.empty_cache()
-
-
-def _accumulate(picture, guide, looks, targets, chunk):
-    grad, losses, score, n = torch.zeros_like(picture), [0.0] * len(targets), 0.0, len(looks)
-    scale = sum(abs(w) for _, w, _ in targets) or 1.0
-    for k in range(0, n, chunk):
-        leaf = picture.clone().requires_grad_(True)
-        with torch.enable_grad():
-            seen = guide.encode_image(cut(leaf, looks, slice(k, k + chunk)))
-            share = len(seen) / n
-            terms = [prompt_loss(seen, e, w, stop) * share for e, w, stop in targets]
-            if terms:
-                grad += torch.autograd.grad(sum(terms), leaf)[0]
-        losses = [a + float(b.detach()) for a, b in zip(losses, terms, strict=True)]
-        score += sum(w * float((seen.detach() @ e).mean()) for e, w, _ in targets) * share / scale
-    return grad, losses, score
 
 
 def total_variation(z: Tensor) -> Tensor:

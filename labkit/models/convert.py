@@ -1,9 +1,9 @@
 """Published checkpoints -> safetensors that describe themselves, without running what a pickle would run.
 
 A taming-transformers checkpoint is a Lightning file: a pickle with the weights under "state_dict", the
-losses' networks among them, and a "callbacks" entry keyed by Lightning's own classes. It is read by
-`torch.load(weights_only=True)`; Lightning's classes are replaced by inert stand-ins and never imported, any
-other global is refused by name.
+losses' networks among them, and a "callbacks" entry keyed by Lightning's own classes; a released diffusion
+model is a bare state dict (see `labkit.models.adm`). Either is read by `torch.load(weights_only=True)`;
+Lightning's classes are replaced by inert stand-ins and never imported, any other global is refused by name.
 """
 
 import os
@@ -112,25 +112,38 @@ def infer_config(state: dict[str, Tensor], resolution: int = 256) -> VQGANConfig
 
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str = "vqgan") -> Path:
-    """A taming checkpoint (or safetensors with taming's keys) -> `dst`, safetensors in the precision they
-    have.
+    """A published checkpoint (or safetensors with its keys) -> `dst`, safetensors in the precision it has.
 
-    The metadata hold the config inferred from the shapes, so that loading needs nothing else. Raises
-    WeightsError where the file is not safe, not whole or not a VQGAN.
+    The metadata hold the config that the shapes tell, so that loading needs nothing else. Raises WeightsError
+    where the file is not safe, not whole or not of that kind: "vqgan" (taming's) or "diffusion" (the released
+    unconditional ImageNet models).
     """
     src, dst = Path(src), Path(dst)
-    if kind != "vqgan":
-        raise WeightsError(f"kind: {kind!r} cannot be converted; there is: 'vqgan'")
+    if kind not in ORIGINALS:
+        raise WeightsError(f"kind: {kind!r} cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
     if dst.suffix != ".safetensors":
         raise WeightsError(f"dst: {dst} must end in .safetensors")
     held = load_tensors(src)[0] if src.suffix == ".safetensors" else read_checkpoint(src)
+    state, about = ORIGINALS[kind](held, str(src))
+    return save_tensors(dst, state, about | {"converted_from": src.name}, dtype=None)
+
+
+def _vqgan(held: dict, name: str) -> tuple[dict[str, Tensor], dict]:
     state = taming_state(held)
     try:
         config = infer_config(state)
     except ValueError as error:
-        raise WeightsError(f"{src}: not a VQGAN that can be built ({error})") from error
+        raise WeightsError(f"{name}: not a VQGAN that can be built ({error})") from error
     with torch.device("meta"):
         model = VQGAN(config)
-    check_state(model, state, str(src))
-    about = {"kind": kind, "config": config.to_dict(), "converted_from": src.name}
-    return save_tensors(dst, state, about, dtype=None)
+    check_state(model, state, name)
+    return state, {"kind": "vqgan", "config": config.to_dict()}
+
+
+def _diffusion(held: dict, name: str) -> tuple[dict[str, Tensor], dict]:
+    from labkit.models.adm import convert_original
+
+    return convert_original(held, name)
+
+
+ORIGINALS = {"vqgan": _vqgan, "diffusion": _diffusion}  # kind -> its tensors and what the file says of them

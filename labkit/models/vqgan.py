@@ -102,11 +102,13 @@ class _StraightThrough(torch.autograd.Function):
 
 def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     """Indices (B,h,w) of the codes (n,C) nearest to the cells of z (B,C,h,w): |z|^2 + |e|^2 - 2 z.e, in
-    fp32."""
+    fp32, some cells at a time: against 16,384 codes a hundred pictures would take gigabytes at once."""
     with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
         cells, codes = z.movedim(1, -1).float(), codebook.float()
-        distance = cells.square().sum(-1, keepdim=True) + codes.square().sum(-1) - 2 * cells @ codes.T
-        return distance.argmin(-1)
+        lengths = codes.square().sum(-1)
+        parts = cells.flatten(0, -2).split(1024)
+        found = [(p.square().sum(-1, keepdim=True) + lengths - 2 * p @ codes.T).argmin(-1) for p in parts]
+        return torch.cat(found).view(cells.shape[:-1])
 
 
 def lookup(codebook: Tensor, indices: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ TRAININGS = {
     "clip": ("labkit.training.clip", "TrainCLIP"),
     "vqgan": ("labkit.training.vqgan", "TrainVQGAN"),
     "judge": ("labkit.training.classifier", "TrainJudge"),
+    "diffusion": ("labkit.training.diffusion", "TrainDiffusion"),
     "perceptual": ("labkit.training.classifier", "TrainPerceptual"),
 }
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from labkit.models.judge import HEADS, VGGClassifier
 from labkit.spec import MAX_SEED, Step, Training
-from labkit.training.augment import reconstruction, spoil
+from labkit.training.augment import perturb, reconstruction, spoil
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
 from labkit.world import classes, world_hash
@@ -36,6 +36,7 @@ class TrainClassifier(Training):
     scenes: int = Field(60_000, ge=64, le=2_000_000, description="Scenes in the bank")
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
     reconstruct: bool = Field(False, description="Pass a fifth of the pictures through the pocket VQGAN")
+    radius: float = Field(0.0, ge=0, le=20, description="L2 radius of an adversarial step on [-1, 1] pixels; 0: none")
     bf16: bool = Field(True, description="bfloat16 autocast")
     seed: int = Field(11, ge=0, le=MAX_SEED, description="Seed of weights and batches")
     preview_every: int = Field(250, ge=1, description="Steps between sample sheets")
@@ -60,11 +61,20 @@ class TrainClassifier(Training):
             index = rng.np.integers(len(bank), size=self.batch)
             targets = {a: t.to(acc.device) for a, t in bank.targets(index).items()}
             x = spoil(bank.images(index), rng.torch, share=0.4, reconstruct=reconstruct).to(acc.device)
-            with acc.autocast():
-                logits = net(x.contiguous(memory_format=torch.channels_last))
-            total, hits = 0.0, {}
+            x = x.contiguous(memory_format=torch.channels_last)
+
+            def look(pictures):
+                with acc.autocast():
+                    return net(pictures)
+
+            def cross_entropy(logits, a):
+                return -(targets[a] * F.log_softmax(logits[a].float(), dim=1)).sum(1).mean()
+
+            if self.radius:
+                x = perturb(x, lambda p: cross_entropy(look(p), "subject"), self.radius, rng.torch)
+            logits = look(x)
+            total, hits = sum(cross_entropy(logits, a) for a in HEADS), {}
             for a in HEADS:
-                total = total - (targets[a] * F.log_softmax(logits[a].float(), dim=1)).sum(1).mean()
                 some = targets[a].sum(1) > 0
                 right = targets[a].gather(1, logits[a].argmax(1, keepdim=True))[some] > 0
                 hits[a] = float(right.float().mean()) if some.any() else 1.0

@@ -20,6 +20,7 @@ COLUMNS = 100
 COMMANDS = {  # name: (module, function, what it does)
     "paint": ("cli_run", "paint", 'Paint a prompt: paint "a red apple in the snow" --out apple.png'),
     "matrix": ("cli_run", "matrix", "How near texts are to pictures, as a heat map and a table"),
+    "phrases": ("cli_lyrics", "phrases", "The key phrases of a song, with reasons: phrases song.txt --out bars.png"),
     "replay": ("cli_run", "replay", "Make a picture again from the recipe in its PNG, and compare"),
     "sweep": ("cli_run", "sweep", "A prompt over a grid of values; finished cells are kept"),
     "demo": ("cli_tools", "demo", "Pictures from a few prompts, what the judge saw, and one page that shows them"),

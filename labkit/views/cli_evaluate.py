@@ -16,6 +16,7 @@ NOTES = {
             "random. It was trained partly on adversarially moved pictures so that its gradient paints; what is "
             "known of the trade-off is in the README.",
     "vqgan": "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
+    "diffusion": "It draws scenes of no particular subject: what is in a picture comes from the CLIP that guides it.",
     "judge": "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph "
              "included. It is a measure, never a guide.",
     "perceptual": "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
@@ -26,10 +27,11 @@ NOTES = {
 class EvaluateOptions:
     """Measure a pocket model on unseen scenes, or painting on held-out combinations."""
 
-    name: Positional[Annotated[Literal["clip", "judge", "perceptual", "vqgan", "painting"], arg(help="What to measure")]]
+    name: Positional[Annotated[Literal["clip", "judge", "perceptual", "vqgan", "diffusion", "painting"],
+                               arg(help="What to measure")]]
     n: Annotated[int, arg(help="Scenes of the test and of the held-out stream (painting: prompts)")] = 0
     seeds: Annotated[int, arg(help="Painting: seeds per prompt")] = 2
-    steps: Annotated[int, arg(help="Painting: optimiser steps")] = 200
+    steps: Annotated[int, arg(help="Painting: steps; 0: as many as the method has by default")] = 0
     tuning: Annotated[bool, arg(help="Painting: the tuning list of prompts instead of the measured one")] = False
     jobs: Annotated[int, arg(help="Painting: pictures at once; -1: as many as there are cores")] = -1
     card: Annotated[bool, arg(help="Write the model card data/models/NAME.md")] = False
@@ -49,6 +51,8 @@ def evaluate(args: list[str]) -> int:
     if options.name == "clip":
         measured = {"Zero-shot": models.clip_table(lab, n),
                     f"Retrieval among {min(n, 1000):,} scenes": models.retrieval(lab, min(n, 1000))}
+    elif options.name == "diffusion":
+        measured = {"Unguided samples": models.diffusion_table(lab, options.n or 500)}
     elif options.name == "vqgan":
         measured = {"Reconstruction": models.vqgan_table(lab, n)}
     else:
@@ -63,11 +67,12 @@ def evaluate(args: list[str]) -> int:
 
 
 def _painting(options: EvaluateOptions) -> int:
+    from labkit import methods
     from labkit.evaluation.painting import measure_painting, save_report
     from labkit.lab import Lab
-    from labkit.methods.vqgan_clip import VQGANCLIP
 
-    template = VQGANCLIP(prompt="-", steps=options.steps)
+    template = methods.load("vqgan_clip")(prompt="-")
+    template = template.but(steps=options.steps) if options.steps else template
     report = measure_painting(Lab(), options.n or 100, options.seeds, template, options.tuning, options.jobs)
     save_report(report, Path(options.out))
     rises = (report.table["clip after"] > report.table["clip before"]).sum()

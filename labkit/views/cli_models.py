@@ -130,7 +130,7 @@ class ConvertOptions:
 
     src: Positional[Annotated[str, arg(metavar="SRC", help="The checkpoint, such as last.ckpt")]] = field(kw_only=True)
     dst: Positional[Annotated[str, arg(metavar="DST", help="The safetensors to write")]] = field(kw_only=True)
-    kind: Annotated[str, arg(help="What it is of", metavar="KIND")] = "vqgan"
+    kind: Annotated[str, arg(help="What it is of: vqgan or diffusion", metavar="KIND")] = "vqgan"
 
 
 def convert(args: list[str]) -> int:

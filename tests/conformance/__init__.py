@@ -14,6 +14,7 @@ from labkit.data import data_path
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
+from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.judge import HEADS, VGGClassifier
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.world import classes, unknown_words, words
@@ -22,7 +23,9 @@ CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks
                         context_length=24, text_width=16, text_heads=2, text_layers=1)
 VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
                  embed_dim=4, n_embed=24)
-POCKET = {"clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge", "perceptual": "perceptual"}
+DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
+POCKET = {"diffusion": "diffusion", "clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge",
+          "perceptual": "perceptual"}
 
 
 @cache
@@ -44,6 +47,7 @@ class TinyLab(Lab):
             clip = PocketCLIP(CLIP)
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
+            diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
             nets = [VGGClassifier([[8], [8]], {a: len(classes(a)) for a in HEADS}) for _ in range(2)]
             # Statistics of its own activations: otherwise every picture would look the same to it.
             clip.visual.proj.bias.data.zero_()
@@ -51,7 +55,7 @@ class TinyLab(Lab):
                 clip.visual(torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4) * 2 - 1, (16, 16)))
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
-        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "judge": Judge(nets[0]),
+        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "judge": Judge(nets[0]),
                          "perceptual": nets[1].eval().requires_grad_(False)}
 
 

@@ -20,11 +20,12 @@ def pictures() -> list[Image.Image]:
 # A small spec of each measure, and what its `compute` takes besides the lab.
 EXAMPLES = {
     "SimilarityMatrix": ({"texts": ["a red apple", "the sea at night"]}, lambda: (pictures(),)),
+    "KeyPhrases": ({"text": "a red apple\nthe sea at night\nthe sea at night"}, lambda: ()),
 }
 
 
 def load_all() -> dict:
-    for package in ("clip", "metrics", "latents", "methods"):
+    for package in ("clip", "lyrics", "metrics", "latents", "methods"):
         path = [f"{labkit.__path__[0]}/{package}"]
         for module in pkgutil.iter_modules(path):
             import_module(f"labkit.{package}.{module.name}")

@@ -13,7 +13,8 @@ from labkit.zoo import load_tensors
 from tests.conformance import TinyLab, assert_same, condition, global_randomness, through_disk
 
 SMALL = {"steps": 4, "batch": 8, "scenes": 64, "bf16": False, "preview_every": 3}
-EXAMPLES = {"clip": {}, "vqgan": {"batch": 2, "sharpen_from": 0.5}, "judge": {}, "perceptual": {}}
+EXAMPLES = {"clip": {}, "vqgan": {"batch": 2, "sharpen_from": 0.5}, "judge": {}, "perceptual": {},
+            "diffusion": {}}
 every = pytest.mark.parametrize("name", sorted(TRAININGS))
 
 

@@ -1,0 +1,42 @@
+"""Kernel Inception Distance between two sets of pictures, in the judge's features.
+
+    KID = MMD²(f(X), f(Y)),   k(a, b) = (a·b/d + 1)³          Bińkowski et al. 2018, "Demystifying MMD GANs", section 4
+
+Unbiased: two sets of the same kind give about 0, often a little below. The features are the judge's and not an Inception's,
+which has never seen a drawn world: compare these figures with one another, never with a paper's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchmetrics.image.kid import KernelInceptionDistance
+
+
+class _Features(nn.Module):
+    """uint8 pictures (B, 3, H, W), as torchmetrics hands them over, → features (B, D)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.embed(x.float() / 127.5 - 1)
+
+
+def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, seed: int = 0) -> tuple[float, float]:
+    """KID and its standard deviation over `subsets` random halves. Pictures (N, 3, H, W) in [0, 1], N ≥ 20 of each kind.
+    Raises ValueError for fewer."""
+    n = min(len(pictures), len(real))
+    if n < 20:
+        raise ValueError(f"pictures: {n} of a kind are too few for a distance between sets; give 20 or more")
+    with torch.random.fork_rng(devices=[]):  # torchmetrics draws its subsets from the global generator
+        torch.manual_seed(seed)
+        metric = KernelInceptionDistance(feature=_Features(judge.net), subsets=subsets, subset_size=n // 2, normalize=True)
+        for part in pictures.split(100):
+            metric.update(part.cpu(), real=False)
+        for part in real.split(100):
+            metric.update(part.cpu(), real=True)
+        mean, spread = metric.compute()
+    return float(mean), float(spread)

@@ -1,0 +1,119 @@
+"""Diffusion models behind one door: what a sampler sees of the pocket model and of the released ImageNet models.
+
+A *denoiser* has `alpha_bar` (T,), `image_size`, `multiple` (of which a picture's sides must be) and
+
+    denoiser(x (B, 3, H, W), t (B,) int64) → Belief(x0, eps, share)
+
+x is about [-1, 1] plus noise. The pocket model is diffusers' `UNet2DModel` over space-to-depth pixels: a 4 × 4 block of the
+picture is one cell of 48 channels, so that 64 × 64 costs what 16 × 16 would. It predicts v = √ᾱ ε − √(1 − ᾱ) x_0 (Salimans & Ho
+2022, "Progressive Distillation", section 4) under the cosine schedule, cut off where hardly any signal is left: further steps
+would teach nothing and have guidance divide by √ᾱ ≈ 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+from torch import Tensor, nn
+
+from labkit import zoo
+from labkit.fetch import sha256_of
+from labkit.models.schedule import cosine_alpha_bar
+
+LEAST_ALPHA_BAR = 5e-4  # signal 0.022, noise 1
+
+
+class Belief(NamedTuple):
+    """What a model makes of a noisy picture: x̂_0 and ε̂ with x = √ᾱ x̂_0 + √(1 − ᾱ) ε̂, and the share of its learned variance
+    in [-1, 1] (see `schedule.log_variance`), or None."""
+
+    x0: Tensor
+    eps: Tensor
+    share: Tensor | None
+
+
+@dataclass(frozen=True)
+class PocketDiffusionConfig:
+    """Channels at the two resolutions (attention at the lower), residual blocks at each, pixels of a cell's side."""
+
+    image_size: int = 64
+    block: int = 4
+    widths: tuple[int, ...] = (96, 160)
+    layers: int = 1
+    timesteps: int = 1000
+
+    @property
+    def multiple(self) -> int:
+        """Of which a picture's sides must be."""
+        return self.block * 2 ** (len(self.widths) - 1)
+
+
+def pocket_alpha_bar(timesteps: int) -> Tensor:
+    """ᾱ of the pocket model: float64 and no buffer, as half precision would spoil it."""
+    alpha_bar = cosine_alpha_bar(timesteps)
+    return alpha_bar[alpha_bar >= LEAST_ALPHA_BAR]
+
+
+class PocketDiffusion(nn.Module):
+    """The pocket denoiser; `v(x, t)` is its raw prediction, in pixels."""
+
+    def __init__(self, config: PocketDiffusionConfig):
+        super().__init__()
+        self.config, n, k = config, 3 * config.block**2, len(config.widths)
+        self.unet = UNet2DModel(
+            sample_size=config.image_size // config.block, in_channels=n, out_channels=n, layers_per_block=config.layers,
+            block_out_channels=config.widths, attention_head_dim=32,
+            down_block_types=("DownBlock2D",) * (k - 1) + ("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (k - 1))
+        self.alpha_bar = pocket_alpha_bar(config.timesteps)
+        self.image_size, self.multiple = config.image_size, config.multiple
+
+    def v(self, x: Tensor, t: Tensor) -> Tensor:
+        """v̂ (B, 3, H, W) of noisy pictures x at timesteps t (B,)."""
+        cells = F.pixel_unshuffle(x, self.config.block)
+        return F.pixel_shuffle(self.unet(cells, t).sample, self.config.block)
+
+    def forward(self, x: Tensor, t: Tensor) -> Belief:
+        v, a = self.v(x, t).float(), self.alpha_bar[t.cpu()].to(x.device).view(-1, 1, 1, 1)
+        signal, noise = a.sqrt().float(), (1 - a).sqrt().float()
+        return Belief(signal * x - noise * v, noise * x + signal * v, None)
+
+    @classmethod
+    def from_dict(cls, config: dict) -> PocketDiffusion:
+        """Build from the JSON of `config_dict`."""
+        return cls(PocketDiffusionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+
+    def config_dict(self) -> dict:
+        """The architecture as JSON-able numbers."""
+        return asdict(self.config)
+
+
+def load_diffusion(name: str, device: str | torch.device = "cpu"):
+    """A denoiser with its weights, in fp32, eval mode and frozen: "pocket", a full-size name of the zoo or a file."""
+    path = Path(name)
+    if path.suffix != ".safetensors" and not path.is_file():
+        entry = zoo.entry("diffusion", name)
+        if not entry.at_hand:
+            raise zoo.not_found(entry)
+        path = entry.path
+    if zoo.read_metadata(path).get("architecture") == "adm":
+        from labkit.models.adm import load_adm
+
+        return load_adm(path, device)
+    tensors, about = zoo.load_tensors(path)
+    if about.get("kind") != "diffusion" or "config" not in about:
+        raise zoo.WeightsError(f"{path}: says it is {about.get('kind', 'nothing known')!r}, not a diffusion model")
+    try:
+        with torch.device("meta"):
+            model = PocketDiffusion.from_dict(about["config"])
+    except (TypeError, ValueError) as error:
+        raise zoo.WeightsError(f"{path}: its config does not describe a diffusion model ({error})") from error
+    model = zoo.load_state(model, tensors, str(path))
+    model.alpha_bar = pocket_alpha_bar(model.config.timesteps)  # not of the meta device
+    model.sha256 = sha256_of(path)
+    return model.to(device).eval().requires_grad_(False)
