@@ -60,7 +60,7 @@ class Lab:
     @property
     def pocket(self) -> bool:
         """Whether pictures come from pocket models: then what is shown says so."""
-        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan", "diffusion"))
+        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan"))
 
     def fresh_copy(self, kind: str):
         """A trainable copy of a pocket model; for 'clip' with its tokenizer's JSON. The lab's own is left as it was."""

@@ -171,7 +171,7 @@ def principal_components(bank, f: int, n: int, pictures: int = 500) -> nn.Module
     mean = patches.mean(0)
     variance, axes = torch.linalg.eigh(torch.cov(patches.T))
     axes = (axes[:, -n:] / variance[-n:].clamp_min(1e-12).pow(0.25)).T.flip(0)
-    out = nn.Conv2d(3, n, f, stride=f)
+    out = nn.utils.skip_init(nn.Conv2d, 3, n, f, stride=f)  # a random start would draw from the global generator
     out.weight.data.copy_(axes.reshape(n, 3, f, f))
     out.bias.data.copy_(-axes @ mean)
     return out.requires_grad_(False)
