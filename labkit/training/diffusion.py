@@ -7,14 +7,15 @@ Unconditional: no caption is read, held-out combinations never occur. What is sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from pydantic import Field
 
+from labkit.image import grid, to_pil
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.schedule import add_noise, ddim_step, respaced
 from labkit.spec import MAX_SEED, Step, Training
@@ -83,10 +84,10 @@ def sample(model, n: int, steps: int = 25, seed: int = 0, size: int | None = Non
     x = torch.randn(n, 3, side, side, generator=rng).to(device)
     times = respaced(len(model.alpha_bar), steps).tolist()
     for t, before in zip(times[::-1], [*times[-2::-1], None], strict=True):
-        x0, eps, _ = model(x, torch.full((n,), t, device=device))
-        x0 = x0.clamp(-1, 1)
-        after = 1.0 if before is None else float(model.alpha_bar[before])
-        x = ddim_step(x0, eps, float(model.alpha_bar[t]), after, 0.0, torch.zeros(()))
+        now, after = float(model.alpha_bar[t]), 1.0 if before is None else float(model.alpha_bar[before])
+        x0 = model(x, torch.full((n,), t, device=device)).x0.clamp(-1, 1)
+        eps = (x - math.sqrt(now) * x0) / math.sqrt(1 - now)  # of the clamped belief: the two have to explain x
+        x = ddim_step(x0, eps, now, after, 0.0, torch.zeros(()))
     return x.clamp(-1, 1)
 
 
@@ -95,6 +96,4 @@ def sheet(model, n: int = 32) -> Image.Image:
     was = model.training
     y = sample(model.eval(), n).cpu()
     model.train(was)
-    rows = [torch.cat(list(y[r:r + 8]), dim=2) for r in range(0, n, 8)]
-    grid = torch.cat(rows, dim=1).add(1).mul(127.5).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(np.ascontiguousarray(grid))
+    return grid([to_pil((p + 1) / 2) for p in y], columns=8, pad=0)

@@ -4,7 +4,7 @@ L1 and squared error keep the pixels, the perceptual net keeps the shapes, a pat
 texture (its weight is adaptive: eq. 7's ratio of gradient norms at the decoder's last layer). Codes that nothing has chosen
 for `revive_after` steps are moved onto encoder vectors of the current batch, so that the codebook does not collapse. At first
 the decoder sees the encoder's own vectors, and these are told to be the principal components of their 4 × 4 pixels: left alone,
-the latent stayed within four of its eight dimensions, which cost more than a decibel.
+the latent stayed within four of its eight dimensions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image
 from pydantic import Field
 from torch import nn
 
+from labkit.image import grid, to_pil
 from labkit.models.judge import perceptual_distance
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.spec import MAX_SEED, Step, Training
@@ -192,7 +193,4 @@ def sheet(model: VQGAN, bank, n: int = 32) -> Image.Image:
     x = bank.images(index).to(model.codebook.device)
     y = model.eval().decode(model.encode(x)[0]).clamp(-1, 1)
     model.train(was)
-    tiles = [torch.cat([a, b], dim=1) for a, b in zip(x.cpu(), y.cpu(), strict=True)]
-    rows = [torch.cat(tiles[r:r + 8], dim=2) for r in range(0, len(tiles) // 8 * 8, 8)]
-    grid = torch.cat(rows, dim=1).add(1).mul(127.5).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(np.ascontiguousarray(grid))
+    return grid([to_pil((pair + 1) / 2) for pair in torch.cat([x, y], dim=2)], columns=8, pad=0)
