@@ -58,7 +58,7 @@ class Optimiser(Spec):
     name: Literal["adam", "adamw", "adagrad"] = Field("adam", description="Optimiser of the latent")
     lr: float = Field(0.1, gt=0, le=5, description="Learning rate")
     tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother pictures")
-    average: float = Field(0.1, ge=0, le=1, description="Last share of the steps whose latents are averaged at the end; 0: none")
+    average: float = Field(0.1, ge=0, le=1, description="Share of the steps, the last, whose latents are averaged")
 
 
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}

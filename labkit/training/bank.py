@@ -21,8 +21,8 @@ CHUNK = 500
 class SceneBank:
     """`pixels` (n, 64, 64, 3) uint8 and `scene(k)`, the ground truth of picture k."""
 
-    def __init__(self, pixels: np.ndarray, split: str):
-        self.pixels, self.split, self._scenes = pixels, split, {}
+    def __init__(self, pixels: np.ndarray, split: str, **fixed):
+        self.pixels, self.split, self.fixed, self._scenes = pixels, split, fixed, {}
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -30,7 +30,7 @@ class SceneBank:
     def scene(self, k: int):
         """The scene of picture k."""
         if k not in self._scenes:
-            self._scenes[k] = sample_scene(int(k), self.split)
+            self._scenes[k] = sample_scene(int(k), self.split, **self.fixed)
         return self._scenes[k]
 
     def images(self, index) -> torch.Tensor:
@@ -55,24 +55,26 @@ class SceneBank:
         return out
 
 
-def scene_bank(split: str, n: int, folder: str | Path | None = None) -> SceneBank:
-    """The first `n` scenes of a split, rendered once into `folder` (default `$LABKIT_BANK` or `runs/bank`)."""
+def scene_bank(split: str, n: int, folder: str | Path | None = None, **fixed) -> SceneBank:
+    """The first `n` scenes of a split, rendered once into `folder` (default `$LABKIT_BANK` or `runs/bank`). `fixed` are
+    attributes that every scene shall have, such as `style="flat", two=False` (see `sample_scene`)."""
     folder = Path(folder or os.environ.get("LABKIT_BANK") or "runs/bank")
-    path = folder / f"{world_hash()}_{split}_{n}.npy"
+    kind = "".join(f"_{name}-{value}" for name, value in sorted(fixed.items()))
+    path = folder / f"{world_hash()}_{split}{kind}_{n}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, 64, 64, 3))
         starts = range(0, n, CHUNK)
         chunks = Parallel(n_jobs=-1 if n > CHUNK else 1, return_as="generator")(
-            delayed(_draw)(split, k, min(k + CHUNK, n)) for k in starts)
+            delayed(_draw)(split, k, min(k + CHUNK, n), fixed) for k in starts)
         for start, pixels in zip(starts, chunks, strict=True):
             out[start:start + len(pixels)] = pixels
         out.flush()
         del out
         part.replace(path)
-    return SceneBank(np.load(path, mmap_mode="r"), split)
+    return SceneBank(np.load(path, mmap_mode="r"), split, **fixed)
 
 
-def _draw(split: str, start: int, stop: int) -> np.ndarray:
-    return np.stack([render(sample_scene(k, split)) for k in range(start, stop)])
+def _draw(split: str, start: int, stop: int, fixed: dict) -> np.ndarray:
+    return np.stack([render(sample_scene(k, split, **fixed)) for k in range(start, stop)])
