@@ -42,6 +42,8 @@ class TrainDiffusion(Training):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = lab.fresh_copy("diffusion") if self.warm else PocketDiffusion(PocketDiffusionConfig())
+        if not self.warm:
+            model.wiener.fit(bank.images(range(min(500, len(bank)))))
         model = model.to(acc.device).train().requires_grad_(True)
         averaged = average(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)

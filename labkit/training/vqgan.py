@@ -20,6 +20,7 @@ from torch import nn
 
 from labkit.image import grid, to_pil
 from labkit.models.judge import perceptual_distance
+from labkit.models.precondition import block_components
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.spec import MAX_SEED, Step, Training
 from labkit.training.bank import scene_bank
@@ -168,10 +169,8 @@ def seed_codebook(model: VQGAN, bank, rng, pictures: int = 256) -> None:
 def principal_components(bank, f: int, n: int, pictures: int = 500) -> nn.Module:
     """The map from pictures (B, 3, H, W) to the first `n` principal components (B, n, H/f, W/f) of their f × f patches, each
     divided by the root of its standard deviation: half-way to white, so that the small ones are seen too."""
-    patches = F.unfold(bank.images(range(min(pictures, len(bank)))), f, stride=f).transpose(1, 2).flatten(0, 1)
-    mean = patches.mean(0)
-    variance, axes = torch.linalg.eigh(torch.cov(patches.T))
-    axes = (axes[:, -n:] / variance[-n:].clamp_min(1e-12).pow(0.25)).T.flip(0)
+    mean, variance, axes = block_components(bank.images(range(min(pictures, len(bank)))), f)
+    axes = axes[:n] / variance[:n, None].clamp_min(1e-12).pow(0.25)
     out = nn.utils.skip_init(nn.Conv2d, 3, n, f, stride=f)  # a random start would draw from the global generator
     out.weight.data.copy_(axes.reshape(n, 3, f, f))
     out.bias.data.copy_(-axes @ mean)
