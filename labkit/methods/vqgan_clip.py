@@ -6,8 +6,6 @@ Crowson et al. 2022, "VQGAN-CLIP: Open Domain Image Generation and Editing with 
     L(z) = Σ_p prompt_loss(CLIP(cutouts(picture(z))), p) + init_weight · MSE(z, z_init) / 2
     z ← clamp(optimiser(z, ∂L/∂z), codebook min, codebook max), per channel
 
-The optimiser's last steps circle around a picture; the final one is of their mean, which has less speckle.
-
 The gradient meets the picture in two halves: ∂L/∂picture is summed over batches of cutouts, then carried through the decoder
 once. So a batch that does not fit into memory is split without changing the gradient.
 """
@@ -58,7 +56,6 @@ class Optimiser(Spec):
     name: Literal["adam", "adamw", "adagrad"] = Field("adam", description="Optimiser of the latent")
     lr: float = Field(0.1, gt=0, le=5, description="Learning rate")
     tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother pictures")
-    average: float = Field(0.1, ge=0, le=1, description="Share of the steps, the last, whose latents are averaged")
 
 
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
@@ -94,22 +91,18 @@ class VQGANCLIP(Method):
         rng = torch.Generator().manual_seed(self.seed)
         chapters = [targets_of(guide, c, self.image_prompts, self.noise_prompts) for c in parse_story(self.prompt)]
         start = initial_latent(self.canvas, vqgan, rng).to(device)
-        z, mean = start.clone().requires_grad_(True), start.clone()
-        tail = self.steps - 1 - round(self.optimiser.average * self.steps)  # the mean is of the latents from here on
+        z = start.clone().requires_grad_(True)
         low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
         optimiser = OPTIMISERS[self.optimiser.name]([z], lr=self.optimiser.lr)
         chunk, first = min(self.cutouts.chunk or self.cutouts.cutn, self.cutouts.cutn), 0
         if resume is not None:
             first, chunk = resume["i"] + 1, resume["chunk"]
             z.data.copy_(resume["z"])
-            mean.copy_(resume["mean"])
             optimiser.load_state_dict(copy.deepcopy(resume["optimiser"]))  # it keeps the tensors it is given
             rng.set_state(resume["rng"])
         notices, last = [n for chapter in parse_story(self.prompt) for p in chapter for n in guide.notices(p.text)], None
         for i in range(first, self.steps):
             targets = chapters[i * len(chapters) // self.steps]
-            if i == self.steps - 1:
-                z.data.copy_(mean)
             with torch.enable_grad():
                 decoded = clamp_with_grad((vqgan.decode(vqgan.quantize(z)[0]) + 1) / 2, 0, 1)
             looks = draw(self.cutouts, self.canvas.height, self.canvas.width, guide.size, rng)
@@ -128,14 +121,14 @@ class VQGANCLIP(Method):
             z.grad = grad
             optimiser.step()
             with torch.no_grad():
-                mean.lerp_(z.clamp_(low, high), 1 / max(1, i - tail + 1))
+                z.clamp_(low, high)
             extras = {"notices": tuple(notices), "losses": losses}
 
             def snapshot(at: int = i, chunk: int = chunk) -> dict:
                 if at != i:  # noqa: B023 (where the run is now)
                     raise ValueError(f"step {at}: the run has gone on; take a step's state before the next")
-                return {"i": at, "chunk": chunk, "z": z.detach().clone(), "mean": mean.clone(),
-                        "optimiser": optimiser.state_dict(), "rng": rng.get_state()}
+                return {"i": at, "chunk": chunk, "z": z.detach().clone(), "optimiser": optimiser.state_dict(),
+                        "rng": rng.get_state()}
 
             step = Step(i, self.steps, picture, {"clip": score, "loss": sum(losses)}, extras, snapshot)
             last = step if picture is not None else last
