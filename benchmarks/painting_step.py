@@ -10,11 +10,9 @@ figure.
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import torch
 import torch.nn.functional as F
+from turns import WARM_UP, take_turns
 
 from labkit import VQGANCLIP, Cutouts, Lab
 from labkit.clip.cutouts import cut, draw
@@ -25,7 +23,7 @@ PAIRS = 24
 
 def ours(lab):
     """A function that does the next step, picture included."""
-    steps = SPEC.but(steps=PAIRS + 4).run(lab)
+    steps = SPEC.but(steps=PAIRS + WARM_UP + 1).run(lab)
     return lambda: next(steps)
 
 
@@ -61,20 +59,7 @@ def peers(lab):
 def main() -> None:
     torch.set_num_threads(1)
     lab = Lab()
-    fast, plain = ours(lab), peers(lab)
-    for _ in range(3):
-        fast(), plain()
-    times: dict[str, list[float]] = {"labkit": [], "peers' way": []}
-    for _ in range(PAIRS):
-        for name, step in (("labkit", fast), ("peers' way", plain)):
-            started = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - started)
-    for name, seconds in times.items():
-        print(f"{name:12} {statistics.median(seconds) * 1000:7.1f} ms a step")
-    ratios = [b / a for a, b in zip(times["labkit"], times["peers' way"], strict=True)]
-    precision = "bf16" if lab.bf16 else "fp32"
-    print(f"ratio        {statistics.median(ratios):7.2f} × (median of {PAIRS} pairs; labkit's CLIP in {precision})")
+    take_turns(ours(lab), peers(lab), PAIRS, f"labkit's CLIP in {'bf16' if lab.bf16 else 'fp32'}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ _HOMES = {
     "labkit.prompt": "Prompt PromptError parse parse_story",
     "labkit.image": "ImageError ImageInput contact_sheet grid open_upload read_recipe save_png strip",
     "labkit.methods.vqgan_clip": "Canvas Optimiser VQGANCLIP",
+    "labkit.methods.guided_diffusion": "DiffusionCanvas GuidedDiffusion Guidance Sampler",
     "labkit.clip.cutouts": "Cutouts",
     "labkit.clip.pull": "ImagePrompt NoisePrompt",
     "labkit.clip.similarity": "SimilarityMatrix",

@@ -17,11 +17,13 @@ from labkit.data import data_path
 from labkit.fetch import sha256_of
 from labkit.spec import Measure, Method
 
+PAINTERS = ("clip", "guide", "vqgan", "diffusion")  # what a picture is made by; the others look at it
+
 
 class Lab:
-    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan` and
-    `lab.diffusion` draw, `lab.judge` and `lab.perceptual` look. Loading is locked: one lab serves many visitors. Models are
-    frozen and in eval mode.
+    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan`,
+    `lab.diffusion` and `lab.gan` draw, `lab.judge` and `lab.perceptual` look. Loading is locked: one lab serves many
+    visitors. Models are frozen and in eval mode.
     """
 
     def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None, diffusion: str = "pocket",
@@ -29,8 +31,8 @@ class Lab:
         """`precision` of CLIP's image tower: 'fp32', 'bf16' or 'auto', which is bf16 where the processor multiplies in it."""
         if precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision={precision!r}: use 'auto', 'fp32' or 'bf16'")
-        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "diffusion": diffusion, "judge": "pocket",
-                      "perceptual": "pocket"}
+        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "diffusion": diffusion, "gan": "pocket",
+                      "judge": "pocket", "perceptual": "pocket"}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bf16 = native_bf16(self.device) if precision == "auto" else precision == "bf16"
         self._models: dict[str, object] = {}
@@ -41,6 +43,11 @@ class Lab:
         if kind not in names:
             raise AttributeError(f"a lab has no {kind!r}; it has {', '.join(names)}")
         return self.model(kind)
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What `Lab(**arguments)` needs to be one like this, in another process."""
+        return {k: self.names[k] for k in ("clip", "vqgan", "guide", "diffusion")} | {"device": str(self.device)}
 
     def model(self, kind: str):
         """The model of a kind, loaded on first use."""
@@ -59,8 +66,12 @@ class Lab:
 
     @property
     def pocket(self) -> bool:
-        """Whether pictures come from pocket models: then what is shown says so."""
-        return any(self.names[k].startswith("pocket") for k in ("clip", "guide", "vqgan"))
+        """Whether any picture may come from pocket models: then what is shown says so."""
+        return self.draws_with_pocket(PAINTERS)
+
+    def draws_with_pocket(self, kinds: tuple[str, ...]) -> bool:
+        """Whether one of these kinds draws (it does not only look) and is a pocket model."""
+        return any(self.names[k].startswith("pocket") for k in kinds if k in PAINTERS)
 
     def fresh_copy(self, kind: str):
         """A trainable copy of a pocket model; for 'clip' with its tokenizer's JSON. The lab's own is left as it was."""
@@ -102,6 +113,12 @@ def _load_diffusion(lab: Lab, name: str):
     return load_diffusion(name, lab.device)
 
 
+def _load_gan(lab: Lab, name: str):
+    from labkit.models.gan import load_gan
+
+    return load_gan(name, lab.device)
+
+
 def _load_classifier(lab: Lab, kind: str):
     from labkit.models.judge import VGGClassifier
 
@@ -123,5 +140,5 @@ def _load_perceptual(lab: Lab, name: str):
     return _load_classifier(lab, "perceptual")
 
 
-LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "diffusion": _load_diffusion, "judge": _load_judge,
-           "perceptual": _load_perceptual}
+LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "diffusion": _load_diffusion, "gan": _load_gan,
+           "judge": _load_judge, "perceptual": _load_perceptual}

@@ -66,7 +66,7 @@ def absent(reason: str):
     pytest.skip(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def missing():
     """`missing(reason)` skips the test, or fails it under CI=true."""
     return absent

@@ -82,11 +82,18 @@ def test_a_bare_lab_does_not_recurse():
 
 
 @pytest.mark.parametrize(("names", "pocket"), [
-    ({}, True), ({"clip": "ViT-B-32/openai"}, True), ({"clip": "a", "vqgan": "b"}, False),
-    ({"clip": "a", "vqgan": "b", "guide": "pocket-guide"}, True),
+    ({}, True), ({"clip": "ViT-B-32/openai"}, True), ({"clip": "a", "vqgan": "b"}, True),
+    ({"clip": "a", "vqgan": "b", "diffusion": "c"}, False),
+    ({"clip": "a", "vqgan": "b", "diffusion": "c", "guide": "pocket-guide"}, True),
 ])
 def test_pictures_of_any_pocket_model_say_so(names, pocket):
     assert Lab(**names, device="cpu").pocket is pocket
+
+
+def test_a_picture_is_a_pocket_model_s_by_what_made_it():
+    lab = Lab(clip="a", vqgan="b", device="cpu")
+    assert not lab.draws_with_pocket(("guide", "vqgan")) and lab.draws_with_pocket(("guide", "diffusion", "perceptual"))
+    assert not lab.draws_with_pocket(("judge", "perceptual")), "these look"
 
 
 def test_a_bad_precision_is_named():

@@ -20,14 +20,18 @@ TITLES = {
     "clip": ("Pocket CLIP", "open_clip's `CLIP` with a residual convolutional image tower (`labkit/models/clip.py`)"),
     "vqgan": ("Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)"),
     "diffusion": ("Pocket diffusion model", "diffusers' `UNet2DModel` on space-to-depth pixels (`labkit/models/diffusion.py`)"),
+    "gan": ("Pocket GAN", "The generator of the GAN that the lyrics report first proposed (`labkit/models/gan.py`); "
+            "its discriminator is not shipped"),
     "judge": ("Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance"),
     "perceptual": ("Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss"),
 }
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table; shares as percentages, columns named psnr in dB, counts as they are."""
+    """A Markdown table; shares as percentages, columns named psnr in dB, counts and words as they are."""
     def cell(column: str, value: float) -> str:
+        if isinstance(value, str):
+            return value
         if pd.isna(value):
             return "–"
         if column == "n":

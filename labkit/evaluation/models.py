@@ -1,6 +1,6 @@
 """What the pocket models can do, on unseen scenes: the figures of the model cards.
 
-    python -m labkit evaluate clip | judge | vqgan | diffusion | painting
+    python -m labkit evaluate clip | judge | vqgan | diffusion | gan | painting
 
 Every function returns a table (rows: all, one per style, held-out) of shares in [0, 1] unless said otherwise.
 """

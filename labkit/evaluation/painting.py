@@ -7,7 +7,10 @@ combinations (what the judge could reach), each with a Wilson interval.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,29 +55,46 @@ def prompt_of(scene: Scene) -> str:
 
 @dataclass(frozen=True)
 class PaintingReport:
-    """`table` (a row a picture), `summary` (a row a claim), `sheet` (all pictures with what was asked and seen)."""
+    """`table` (a row a picture), `summary` (a row a claim), `sheet` (all pictures with what was asked and seen), `pictures`."""
 
     table: pd.DataFrame
     summary: pd.DataFrame
     sheet: Image.Image
+    pictures: list[Image.Image]
 
 
-def _paint(spec: Method, threads: int) -> tuple[Image.Image, float, float]:
+@dataclass(frozen=True)
+class Painted:
+    """A run's last picture, the scores of every step, and its time on one thread."""
+
+    picture: Image.Image
+    scores: pd.DataFrame
+    seconds: float
+
+
+@cache
+def _lab(arguments: tuple[tuple[str, str], ...]):
+    """One lab a process."""
     from labkit.lab import Lab
 
-    torch.set_num_threads(threads)
-    scores, picture = [], None
-    for step in spec.run(_lab(Lab)):
-        scores.append(step.scores["clip"])
+    return Lab(**dict(arguments))
+
+
+def paint_all(specs: Sequence[Method], lab, n_jobs: int = -1) -> list[Painted]:
+    """Run specs, several at once, each on one thread and in a process that has a lab like this one."""
+    arguments = tuple(lab.arguments.items())
+    return Parallel(n_jobs=n_jobs)(delayed(_paint)(spec, arguments) for spec in specs)
+
+
+def _paint(spec: Method, arguments: tuple[tuple[str, str], ...]) -> Painted:
+    torch.set_num_threads(1)
+    lab = _lab(arguments)
+    lab.require(spec)
+    started, scores, picture = time.perf_counter(), [], None
+    for step in spec.run(lab):
+        scores.append(step.scores)
         picture = step.image or picture
-    return picture, scores[0], scores[-1]
-
-
-_LABS: dict = {}
-
-
-def _lab(make):
-    return _LABS.setdefault("lab", make())
+    return Painted(picture, pd.DataFrame(scores), time.perf_counter() - started)
 
 
 def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method | None = None, tuning: bool = False,
@@ -83,15 +103,16 @@ def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method |
     template = template or VQGANCLIP(prompt="-")
     scenes = held_out_scenes(prompts, tuning)
     jobs = [(s, template.but(prompt=prompt_of(s), seed=k)) for s in scenes for k in range(seeds)]
-    painted = Parallel(n_jobs=n_jobs)(delayed(_paint)(spec, 1) for _, spec in jobs)
-    x = torch.cat([to_tensor(p) for p, _, _ in painted])
+    painted = paint_all([spec for _, spec in jobs], lab, n_jobs)
+    x = torch.cat([to_tensor(p.picture) for p in painted])
     verdicts = lab.judge.all(x)
     real = lab.judge.all(torch.stack([torch.from_numpy(render(s)).permute(2, 0, 1) / 255 for s, _ in jobs]))
     order = np.random.default_rng(0).permutation(len(jobs))
     rows = []
-    for j, ((scene, spec), (_, before, after), seen, on_real) in enumerate(zip(jobs, painted, verdicts, real, strict=True)):
+    for j, ((scene, spec), one, seen, on_real) in enumerate(zip(jobs, painted, verdicts, real, strict=True)):
         other = jobs[order[j]][0]
-        rows.append({"prompt": spec.prompt, "seed": spec.seed, "clip before": before, "clip after": after,
+        rows.append({"prompt": spec.prompt, "seed": spec.seed, "clip before": one.scores["clip"].iloc[0],
+                     "clip after": one.scores["clip"].iloc[-1], "seconds": one.seconds,
                      **{f"painted {c}": v for c, v in _hits(scene, seen).items()},
                      **{f"shuffled {c}": v for c, v in _hits(other, seen).items()},
                      **{f"real {c}": v for c, v in _hits(scene, on_real).items()},
@@ -100,8 +121,8 @@ def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method |
     summary = {c: {kind: _share(table[f"{kind} {c}"]) for kind in ("painted", "shuffled", "real")} for c in CLAIMS}
     labels = [f"{'ok' if r['painted subject'] else 'NO'} {r['prompt'].removeprefix('a flat illustration of ')} : {r['saw']}"
               for r in rows]
-    sheet = contact_sheet([p for p, _, _ in painted], labels, columns=10, tile=128)
-    return PaintingReport(table, pd.DataFrame(summary).T, sheet)
+    pictures = [p.picture for p in painted]
+    return PaintingReport(table, pd.DataFrame(summary).T, contact_sheet(pictures, labels, columns=10, tile=128), pictures)
 
 
 def _hits(scene: Scene, seen) -> dict[str, float]:

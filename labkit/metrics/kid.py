@@ -8,13 +8,15 @@ which has never seen a drawn world: compare these figures with one another, neve
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 from torchmetrics.image.kid import KernelInceptionDistance
 
 
 class _Features(nn.Module):
-    """uint8 pictures (B, 3, H, W), as torchmetrics hands them over, → features (B, D)."""
+    """Pictures (B, 3, H, W) in [0, 1] → features (B, D)."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -22,7 +24,7 @@ class _Features(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.embed(x.float() / 127.5 - 1)
+        return self.net.embed(x * 2 - 1)
 
 
 def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, seed: int = 0) -> tuple[float, float]:
@@ -31,9 +33,10 @@ def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, se
     n = min(len(pictures), len(real))
     if n < 20:
         raise ValueError(f"pictures: {n} of a kind are too few for a distance between sets; give 20 or more")
-    with torch.random.fork_rng(devices=[]):  # torchmetrics draws its subsets from the global generator
-        torch.manual_seed(seed)
-        metric = KernelInceptionDistance(feature=_Features(judge.net), subsets=subsets, subset_size=n // 2, normalize=True)
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        torch.manual_seed(seed)  # torchmetrics draws its subsets from the global generator
+        warnings.filterwarnings("ignore", "Metric .* will save all extracted features")  # a few hundred rows
+        metric = KernelInceptionDistance(feature=_Features(judge.net), subsets=subsets, subset_size=n // 2)
         for part in pictures.split(100):
             metric.update(part.cpu(), real=False)
         for part in real.split(100):

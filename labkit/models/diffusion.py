@@ -56,8 +56,9 @@ class PocketDiffusionConfig:
 
 def pocket_alpha_bar(timesteps: int) -> Tensor:
     """ᾱ of the pocket model: float64 and no buffer, as half precision would spoil it."""
-    alpha_bar = cosine_alpha_bar(timesteps)
-    return alpha_bar[alpha_bar >= LEAST_ALPHA_BAR]
+    with torch.device("cpu"):  # also where the weights are still without a place
+        alpha_bar = cosine_alpha_bar(timesteps)
+        return alpha_bar[alpha_bar >= LEAST_ALPHA_BAR]
 
 
 class PocketDiffusion(nn.Module):
@@ -115,6 +116,5 @@ def load_diffusion(name: str, device: str | torch.device = "cpu"):
     except (TypeError, ValueError) as error:
         raise zoo.WeightsError(f"{path}: its config does not describe a diffusion model ({error})") from error
     model = zoo.load_state(model, tensors, str(path))
-    model.alpha_bar = pocket_alpha_bar(model.config.timesteps)  # not of the meta device
     model.sha256 = sha256_of(path)
     return model.to(device).eval().requires_grad_(False)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from labkit import zoo
 from labkit.fetch import sha256_of
+from labkit.models.pixels import Pixels
 from labkit.weights import PICKLES
 
 log = logging.getLogger(__name__)
@@ -242,10 +243,12 @@ class VQGAN(nn.Module):
 def load_vqgan(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> VQGAN:
     """A VQGAN with its weights, in fp32, eval mode and frozen.
 
-    "pocket", one of PRESETS (from the cache; `python -m labkit zoo get NAME` puts it there) or the path of
-    safetensors as `convert` writes them. Raises WeightsNotFound, WeightsMismatch or WeightsError.
+    "pocket", "pixels" (none: the pixels themselves), one of PRESETS (from the cache; `python -m labkit zoo get NAME`
+    puts it there) or the path of safetensors as `convert` writes them. Raises WeightsNotFound, WeightsMismatch or WeightsError.
     """
     name = os.fspath(name_or_path)
+    if name == "pixels":
+        return Pixels().to(device)
     path = Path(name)
     if path.suffix not in (".safetensors", *PICKLES) and not path.is_file():
         entry = zoo.entry("vqgan", name)

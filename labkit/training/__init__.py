@@ -9,6 +9,7 @@ TRAININGS = {
     "vqgan": ("labkit.training.vqgan", "TrainVQGAN"),
     "judge": ("labkit.training.classifier", "TrainJudge"),
     "diffusion": ("labkit.training.diffusion", "TrainDiffusion"),
+    "gan": ("labkit.training.gan", "TrainGAN"),
     "perceptual": ("labkit.training.classifier", "TrainPerceptual"),
 }
 

@@ -31,6 +31,7 @@ from labkit.views.result import Result, recipe_of  # noqa: E402
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private"}
 MAX_FILE = 10_000_000  # bytes of an upload
+WIDE = 10_000  # of a float's range: a wider one is typed, not slid
 MAX_QUEUE = 20  # visitors that wait; more are told to come back
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -73,11 +74,15 @@ def component(control: Control, limits: Limits, **options: Any) -> gr.components
     low, top = control.minimum, control.maximum
     if top is not None and control.name in limits.caps:
         top = min(top, limits.caps[control.name])
-        options["value"] = min(options["value"], top)
+        options["value"] = options["value"] and min(options["value"], top)
     options = {"step": control.step, "minimum": low, "maximum": top} | options
     if control.kind == "int":
         options["precision"] = 0
     stops = max(SLIDER_STOPS, limits.caps.get(control.name, 0))
+    wide = control.kind == "float" and None not in (low, top) and top - low > WIDE
+    if control.optional or wide:  # a slider cannot be empty, and over many orders of magnitude not be set near its lower end
+        options["step"] = min(options["step"], 1)
+        return gr.Number(placeholder="none" if control.optional else None, **options)
     if None in (low, top, control.default) or (top - low) / options["step"] > stops:
         return gr.Number(**options)
     return gr.Slider(**options)
@@ -193,6 +198,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--clip", default="pocket", help="the CLIP that measures")
     p.add_argument("--guide", help="the CLIP that paints; default: as --clip")
     p.add_argument("--vqgan", default="pocket")
+    p.add_argument("--diffusion", default="pocket")
     p.add_argument("--device", help="default: cuda where there is one")
     p.add_argument("--open", action="store_true", help="open a browser window")
     return p
@@ -233,7 +239,7 @@ def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None
     args = read_args(argv)
     if args.share:
         print("The link lasts about a week at best. Without it, the notebooks show the same controls.")
-    lab = Lab(clip=args.clip, guide=args.guide, vqgan=args.vqgan, device=args.device)
+    lab = Lab(clip=args.clip, guide=args.guide, vqgan=args.vqgan, diffusion=args.diffusion, device=args.device)
     demo = build(lab, PROFILES[args.profile])
     _, local, link = launch(demo, server_name=args.host, server_port=args.port, share=args.share, auth=args.auth,
                             inbrowser=args.open, prevent_thread_lock=True)  # fmt: skip

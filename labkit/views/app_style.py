@@ -36,8 +36,11 @@ CSS = """
 @media (max-width: 760px) {
   .lk-grid { grid-template-columns: minmax(0, 1fr); grid-template-rows: auto; grid-template-areas: "ask" "out" "knobs"; }
 }
-#notices:not(:has(.lk-notice)), #verdict:not(:has(.lk-verdict)), #curve:not(:has(.lk-curve)),
-#told:not(:has(.lk-note)) { display: none; }
+.lk-hollow:not(:has([class^="lk-"])) { display: none; }
+.lk-inside { display: flex; gap: .6rem; max-width: 402px; margin: 0 auto; }
+.lk-inside figure { flex: 1; min-width: 0; margin: 0; }
+.lk-inside img { width: 100%; display: block; border-radius: 4px; image-rendering: pixelated; }
+.lk-inside figcaption { font-size: .75rem; margin-top: .2rem; color: var(--body-text-color-subdued); }
 .lk-picture { max-width: 402px; margin: 0 auto; }
 .lk-picture .image-frame img, .lk-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .lk-pixels img { image-rendering: pixelated; }
@@ -59,5 +62,29 @@ CSS = """
 .lk-chip.yes { background: color-mix(in srgb, #16a34a 18%, transparent); }
 .lk-chip.no { background: color-mix(in srgb, #dc2626 16%, transparent); }
 .lk-note { font-size: .85rem; color: var(--body-text-color-subdued); }
+.lk-part { font-size: 1.15rem; font-weight: 700; margin: .6rem 0 0; }
+.lk-phrase { display: grid !important; grid-template-columns: minmax(0, 4fr) minmax(0, 5fr) minmax(0, 9fr); gap: .3rem 1rem;
+  align-items: start; padding: .5rem .1rem 0; border-top: 1px solid var(--border-color-primary); }
+.lk-phrase > * { min-width: 0 !important; }
+.lk-phrase > :last-child { align-self: center; }
+.lk-phrase .html-container { padding: .3rem 0 0 !important; }
+.lk-phrase .form { border: none; background: none; }
+.lk-phrase label span { font-weight: 600; }
+@media (max-width: 760px) {
+  .lk-phrase { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+  .lk-phrase > :last-child { grid-column: 1 / -1; }
+}
+.lk-cards { display: grid; gap: .9rem .8rem; grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); }
+.lk-cards figure { margin: 0; }
+.lk-cards img { width: 100%; display: block; border-radius: 6px; }
+.lk-cards figcaption { margin-top: .3rem; font-size: .8rem; line-height: 1.35; overflow-wrap: anywhere; }
+.lk-cards figcaption > div + div, .lk-terms dd { color: var(--body-text-color-subdued); }
+.lk-terms { margin: 0; padding: .8rem .2rem; font-size: .95rem; line-height: 1.5; }
+.lk-terms dt { font-weight: 600; margin-top: .5rem; }
+.lk-terms dd { margin: 0; }
+.lk-note pre { margin: .4rem 0 0; padding: .5rem .7rem; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere;
+  color: var(--body-text-color); background: color-mix(in srgb, var(--body-text-color) 7%, transparent); }
+.lk-why { font-size: .85rem; line-height: 1.45; }
+.lk-why small, .lk-why q { color: var(--body-text-color-subdued); }
 .lk-quiet { border: none !important; background: none !important; box-shadow: none !important; padding: 0 !important; }
 """

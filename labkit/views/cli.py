@@ -19,6 +19,7 @@ COLUMNS = 100
 
 COMMANDS = {  # name: (module, function, what it does)
     "paint": ("cli_run", "paint", 'Paint a prompt: paint "a red apple in the snow" --out apple.png'),
+    "diffuse": ("cli_run", "diffuse", 'A prompt by CLIP-guided diffusion: diffuse "a red apple in the snow"'),
     "matrix": ("cli_run", "matrix", "How near texts are to pictures, as a heat map and a table"),
     "phrases": ("cli_lyrics", "phrases", "The key phrases of a song, with reasons: phrases song.txt --out bars.png"),
     "replay": ("cli_run", "replay", "Make a picture again from the recipe in its PNG, and compare"),
@@ -27,6 +28,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "world": ("cli_tools", "world", "A contact sheet of the picture world"),
     "lab": ("cli_tools", "lab", "JupyterLab with the notebooks"),
     "apps": ("cli_tools", "apps", "The Gradio studio"),
+    "survey": ("cli_survey", "survey", "People rate pictures: survey new NAME FOLDER, then open, results, list"),
     "train": ("cli_models", "train", "Train a pocket model; goes on where it was stopped"),
     "evaluate": ("cli_evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
     "zoo": ("cli_models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
@@ -111,7 +113,8 @@ def overview() -> str:
     return "\n".join([
         "usage: python -m labkit COMMAND …        python -m labkit COMMAND --help lists its flags",
         "", "commands", *(line(*row) for row in rows),
-        "", "methods, each with its own flags (paint is vqgan-clip)", *(line(*row) for row in found),
+        "", "methods, each with its own flags (paint is vqgan-clip, diffuse is guided-diffusion)",
+        *(line(*row) for row in found),
         "", "exit codes: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 stopped",
     ])  # fmt: skip
 

@@ -34,6 +34,7 @@ class LabFlags:
 
     clip: Annotated[str, arg(help="CLIP that measures: pocket, or as in ViT-B-32/openai", metavar="NAME")] = "pocket"
     vqgan: Annotated[str, arg(help="VQGAN: pocket, or as in imagenet-f16-16384", metavar="NAME")] = "pocket"
+    diffusion: Annotated[str, arg(help="Diffusion: pocket, or as in imagenet-256", metavar="NAME")] = "pocket"
     guide: Annotated[str | None, maybe("CLIP that paints; the one that measures unless given", "NAME")] = None
     device: Annotated[str | None, maybe(DEVICES, "NAME")] = None
 
@@ -41,7 +42,8 @@ class LabFlags:
         """The lab that they ask for."""
         from labkit.lab import Lab
 
-        return Lab(clip=self.clip, vqgan=self.vqgan, guide=self.guide, device=checked_device(self.device))
+        return Lab(clip=self.clip, vqgan=self.vqgan, guide=self.guide, diffusion=self.diffusion,
+                   device=checked_device(self.device))
 
 
 def checked_device(name: str | None):

@@ -36,6 +36,11 @@ def paint(args: list[str]) -> int:
     return run_method(args, "vqgan_clip", "paint")
 
 
+def diffuse(args: list[str]) -> int:
+    """`labkit diffuse PROMPT`: CLIP-guided diffusion."""
+    return run_method(args, "guided_diffusion", "diffuse")
+
+
 def run_method(args: list[str], name: str, command: str) -> int:
     """Run the method of a module with the flags of its spec."""
     typed, options = parse(command, methods.load(name), RunOptions, args)
@@ -87,7 +92,7 @@ def told(out: Path, result: Result, lab) -> None:
     course = [scores[name] for scores in result.history if name in scores]
     score = f", {name} {course[0]:.3f} → {course[-1]:.3f}" if course else ""
     print(f"{out}: {result.steps_done} steps in {result.seconds:.1f} s{score}")
-    if lab.pocket:
+    if lab.draws_with_pocket(type(result.spec).needs):
         print(POCKET)
 
 

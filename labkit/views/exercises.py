@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from labkit.views import exercises_survey  # noqa: F401 - registers those of notebook 10
 from labkit.views.lesson import exercise
 
 
@@ -125,3 +126,72 @@ def weights(value) -> str:
     if snow >= 0:
         return f"snow has weight {snow:g} and attracts; a negative weight repels"
     return "" if math.isclose(apple, -2 * snow) else f"the apple has {apple:g}, snow {snow:g}: not twice as strong"
+
+
+@exercise("09-half")
+def half(value) -> str:
+    """ᾱ where signal and noise have the same weight."""
+    if abs(float(value) - 0.5) < 1e-6:
+        return ""
+    return "square both sides: ᾱ on the left, 1 − ᾱ on the right"
+
+
+@exercise("09-belief")
+def belief(function) -> str:
+    """x̂_0 of x, ε̂ and ᾱ."""
+    if not callable(function):
+        return "give the function itself: check(…, believe)"
+    x0, eps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(4))
+    for a in (0.9, 0.3):
+        found = function(math.sqrt(a) * x0 + math.sqrt(1 - a) * eps, eps, a)
+        if not torch.allclose(found, x0, atol=1e-4):
+            return f"solve x = √ᾱ x̂_0 + √(1 − ᾱ) ε̂ for x̂_0; at ᾱ = {a} yours is off by {float((found - x0).abs().max()):.2f}"
+    return ""
+
+
+@exercise("09-confounded")
+def confounded(value) -> str:
+    """What two experiments that move two things at once tell of one of them: nothing."""
+    if isinstance(value, str):
+        return "" if "cannot" in value else "say in words that it cannot be told, or give a number"
+    return f"would {float(value):g} be wrong if clip_guidance_scale alone had done it? Which picture could tell?"
+
+
+@exercise("12-optimal")
+def optimal(value) -> str:
+    """The best discriminator's probability where p = 0.6 and q = 0.2."""
+    value = float(value)
+    if abs(value - 0.75) < 1e-3:
+        return ""
+    if abs(value - math.log(3)) < 1e-2:
+        return "that is the logit, log p − log q; squash it with σ"
+    return "of what is found at this x, which share is real?"
+
+
+@exercise("12-r1")
+def r1(function) -> str:
+    """penalty(score, x): the mean squared norm of the gradient, differentiable."""
+    if not callable(function):
+        return "give the function itself: check(…, penalty)"
+    rng = torch.Generator().manual_seed(3)
+    weight, x = torch.randn(12, generator=rng).requires_grad_(), torch.randn(4, 3, 2, 2, generator=rng)
+    out = function(lambda y: (y.flatten(1) @ weight).tanh(), x)
+    slope = (1 - (x.flatten(1) @ weight).tanh().square())[:, None] * weight
+    right = slope.square().sum(1).mean()
+    if torch.allclose(out.detach(), right.detach() * 4, rtol=1e-4):
+        return "that is the sum over the pictures; take their mean"
+    if not torch.allclose(out.detach(), right.detach(), rtol=1e-4):
+        return f"of a small example it must be {float(right):.4f}, yours is {float(out):.4f}: square, sum per picture, average"
+    if not out.requires_grad:
+        return "it is right but cannot be descended: autograd.grad needs create_graph=True"
+    (mine,), (wanted,) = torch.autograd.grad(out, weight), torch.autograd.grad(right, weight)
+    return "" if torch.allclose(mine, wanted, rtol=1e-3, atol=1e-5) else "its own gradient is wrong; do not detach on the way"
+
+
+@exercise("12-last-layer")
+def last_layer(value) -> str:
+    """Weights and biases of a linear layer from 96 to 12,288."""
+    if value == 97 * 3 * 64 * 64:
+        return ""
+    weights_alone = value == 96 * 3 * 64 * 64
+    return "those are the weights; each output has a bias too" if weights_alone else "inputs × outputs, plus a bias per output"

@@ -35,7 +35,7 @@ def show(what: Method | Iterable[Step], lab, every_s: float = EVERY_S) -> Result
     handle = _open_display()
     if handle is None:
         return collect(spec, lab, steps)
-    ribbon = POCKET if getattr(lab, "pocket", False) else ""
+    ribbon = POCKET if (lab.draws_with_pocket(spec.needs) if spec else lab.pocket) else ""
     handle.update(page(Result(spec), ribbon, "loading models …"))
     drawn = time.monotonic() - every_s
 

@@ -42,7 +42,8 @@ from labkit.views.notebook import duration
 
 ROOT = Path(labkit.__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
-MODELS = ("clip", "judge", "vqgan")
+MODELS = ("clip", "judge", "vqgan")  # that every notebook's outputs may come from
+MORE_MODELS = {"09_lyrics_to_pictures": ("diffusion",), "12_gan": ("gan",)}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = 40_000  # characters of a picture in base64: larger ones get a palette
 BUDGET = "**Time and memory budget, measured:**"
@@ -168,9 +169,9 @@ def code_digest(notebook: NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
-def models_digest() -> str:
-    """16 hex digits over the pocket models that the notebooks use."""
-    files = [data_path("models", f"{name}.safetensors") for name in MODELS]
+def models_digest(name: str) -> str:
+    """16 hex digits over the pocket models that a notebook uses."""
+    files = [data_path("models", f"{kind}.safetensors") for kind in (*MODELS, *MORE_MODELS.get(name, ()))]
     return hashlib.sha256("".join(sha256_of(f) if f.is_file() else "none" for f in files).encode()).hexdigest()[:16]
 
 
@@ -192,7 +193,7 @@ def refresh(path: Path, progress: Callable[[str], None] | None = None) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         cost = execute(notebook, Path(folder), progress=progress)
     tagged(notebook, "budget").source = budget(cost)
-    notebook.metadata["labkit"] = {"code": code_digest(notebook), "models": models_digest()}
+    notebook.metadata["labkit"] = {"code": code_digest(notebook), "models": models_digest(path.stem)}
     tidy(notebook)
     nbformat.write(notebook, path)
     return cost

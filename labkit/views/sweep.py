@@ -125,7 +125,7 @@ def _source(lab: LabSource) -> dict | Callable[[], Any]:
         if lab is not None and not callable(lab) and not isinstance(lab, dict):
             raise SpecError(f"lab: is a Lab, a table of its arguments or a function; got {type(lab).__name__}")
         return {} if lab is None else lab
-    source = {name: lab.names[name] for name in ("clip", "vqgan", "guide")} | {"device": str(lab.device)}
+    source = lab.arguments
     _LABS[_key(source)] = lab
     return source
 

@@ -15,7 +15,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from apps import paint, similarity, studio
+from apps import diffuse, lyrics, paint, similarity, studio
+from apps.page import notebook_cell, restored, spec_from, values_of
 from labkit.image import ImageError, ImageInput, read_recipe, save_png
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.spec import NonFiniteError, SpecError, Step
@@ -25,7 +26,7 @@ from labkit.views.controls import fields
 from labkit.views.result import Result
 from tests.apps.support import Slow, tiny_lab
 
-ENDPOINTS = ["/occlusion_map", "/paint", "/recipe", "/similarity"]
+ENDPOINTS = ["/diffuse", "/occlusion_map", "/paint", "/phrases", "/recipe", "/similarity"]
 QUICK = {"steps": 4, "cutouts__cutn": 2, "canvas__width": 32, "canvas__height": 32, "preview_every": 1}
 
 
@@ -60,9 +61,9 @@ def png(path, found):
     return str(save_png(Image.new("RGB", (8, 8), "red"), path, found))
 
 
-@pytest.mark.parametrize("name", ["paint", "similarity", "studio"])
+@pytest.mark.parametrize("name", ["paint", "diffuse", "lyrics", "similarity", "studio"])
 def test_every_app_builds_alone(lab, name):
-    page = {"paint": paint, "similarity": similarity, "studio": studio}[name].build(lab)
+    page = {"paint": paint, "diffuse": diffuse, "lyrics": lyrics, "similarity": similarity, "studio": studio}[name].build(lab)
     assert page.get_api_info()["named_endpoints"]
 
 
@@ -129,7 +130,7 @@ def test_what_is_out_of_bounds_is_refused_in_words(client, bad, said):
 
 def test_limits_hold_without_the_components():
     with pytest.raises(SpecError, match="steps: this app allows at most 300; got 301"):
-        paint.spec_from({"prompt": "a dog", "steps": 301}, {}, PUBLIC)
+        spec_from(paint.PAGE, {"prompt": "a dog", "steps": 301}, {}, PUBLIC)
 
 
 def test_restore_gives_the_spec_back(tmp_path):
@@ -137,12 +138,12 @@ def test_restore_gives_the_spec_back(tmp_path):
     spec = VQGANCLIP(prompt="a cat | a dog:-0.5", seed=11, canvas={"start": "image", "init": image},
                      noise_prompts=[{"seed": 3, "weight": -1}], optimiser={"lr": 0.3})  # fmt: skip
     path = png(tmp_path / "a.png", {"method": "VQGANCLIP", "spec": json.loads(spec.to_json())})
-    back, kept, _ = paint.restored(path)
+    back, kept, _ = restored(paint.PAGE, path)
     assert back == spec and list(kept) == ["noise_prompts"]
-    values = paint.values_of(back)
+    values = values_of(paint.PAGE, back)
     values["canvas__init"].pil().save(tmp_path / "init.png")
     values["canvas__init"] = str(tmp_path / "init.png")  # as the page holds it
-    assert paint.spec_from(values, kept, LOCAL) == spec
+    assert spec_from(paint.PAGE, values, kept, LOCAL) == spec
 
 
 @pytest.mark.parametrize("init", [
@@ -153,10 +154,10 @@ def test_restore_gives_the_spec_back(tmp_path):
 def test_paths_and_addresses_in_a_recipe_are_refused(tmp_path, init):
     path = png(tmp_path / "a.png", recipe(canvas={"init": init, "start": "image"}))
     with pytest.raises(SpecError, match="init"):
-        paint.restored(path)
+        restored(paint.PAGE, path)
     path = png(tmp_path / "b.png", recipe(image_prompts=[{"image": init}]))
     with pytest.raises(SpecError, match="image"):
-        paint.restored(path)
+        restored(paint.PAGE, path)
 
 
 @pytest.mark.parametrize(("found", "said"), [
@@ -165,7 +166,7 @@ def test_paths_and_addresses_in_a_recipe_are_refused(tmp_path, init):
 ])  # fmt: skip
 def test_foreign_recipes_are_refused_in_words(tmp_path, found, said):
     with pytest.raises(SpecError, match=said):
-        paint.restored(png(tmp_path / "a.png", found))
+        restored(paint.PAGE, png(tmp_path / "a.png", found))
 
 
 def test_a_foreign_png_is_refused_over_the_api(client, tmp_path):
@@ -173,7 +174,7 @@ def test_a_foreign_png_is_refused_over_the_api(client, tmp_path):
     with pytest.raises(AppError, match="no labkit recipe"):
         client.predict(png=handle_file(str(tmp_path / "foreign.png")), api_name="/recipe")
     with pytest.raises(ImageError, match="no labkit recipe"):
-        paint.restored(str(tmp_path / "foreign.png"))
+        restored(paint.PAGE, str(tmp_path / "foreign.png"))
 
 
 def test_similarity_over_the_api(client, tmp_path):
@@ -253,7 +254,7 @@ def test_a_run_to_the_end(idle):
 
 def test_notebook_cell_makes_the_same_spec():
     spec = VQGANCLIP(prompt="it's a b | c:-0.5", seed=5, canvas={"width": 96}, noise_prompts=[{"seed": 2}])
-    code = paint.notebook_cell(spec, Result(spec))
+    code = notebook_cell(spec, Result(spec))
     namespace = {"VQGANCLIP": VQGANCLIP}
     exec(code[code.index("spec = "):code.index("\nresult")], namespace)
     assert namespace["spec"] == spec
@@ -284,7 +285,7 @@ def test_profiles_follow_who_can_reach_the_app(monkeypatch):
     assert read_args(["--host", "0.0.0.0", "--profile", "local"]).profile == "local"
 
 
-@pytest.mark.parametrize("name", ["paint", "similarity", "studio"])
+@pytest.mark.parametrize("name", ["paint", "diffuse", "lyrics", "similarity", "studio"])
 def test_runs_as_a_script_from_another_folder(name, tmp_path):
     script = Path(paint.__file__).with_name(f"{name}.py")
     done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)

@@ -15,6 +15,7 @@ from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
+from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.world import classes, unknown_words, words
@@ -24,7 +25,8 @@ CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks
 VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
                  embed_dim=4, n_embed=24)
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
-POCKET = {"diffusion": "diffusion", "clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge",
+GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
+POCKET = {"diffusion": "diffusion", "gan": "gan", "clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge",
           "perceptual": "perceptual"}
 
 
@@ -53,10 +55,11 @@ class TinyLab(Lab):
             clip.visual.proj.bias.data.zero_()
             for _ in range(30):
                 clip.visual(torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4) * 2 - 1, (16, 16)))
+            gan = PocketGAN(GAN).eval().requires_grad_(False)
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
-        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "judge": Judge(nets[0]),
-                         "perceptual": nets[1].eval().requires_grad_(False)}
+        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
+                         "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
 
 
 def pocket_lab(missing, kinds) -> Lab:

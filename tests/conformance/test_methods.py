@@ -27,6 +27,13 @@ EXAMPLES = {
         "better": {"prompt": "a red apple in the snow", "steps": 15, "canvas": {"width": 32, "height": 32},
                    "cutouts": {"cutn": 8}},
     },
+    "GuidedDiffusion": {
+        "spec": {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "seed": 0, "preview_every": 2, "sampler": {"eta": 0.5},
+                 "canvas": {"width": 32, "height": 16}, "cutouts": {"cutn": 4}},
+        "size": (32, 16),
+        "better": {"prompt": "a red apple in the snow", "steps": 12, "canvas": {"width": 64, "height": 64},
+                   "cutouts": {"cutn": 4}},
+    },
 }
 
 

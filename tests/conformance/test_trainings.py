@@ -14,7 +14,7 @@ from tests.conformance import TinyLab, assert_same, condition, global_randomness
 
 SMALL = {"steps": 4, "batch": 8, "scenes": 64, "bf16": False, "preview_every": 3}
 EXAMPLES = {"clip": {}, "vqgan": {"batch": 2, "sharpen_from": 0.5}, "judge": {}, "perceptual": {},
-            "diffusion": {}}
+            "diffusion": {}, "gan": {"batch": 4}}
 every = pytest.mark.parametrize("name", sorted(TRAININGS))
 
 
@@ -142,5 +142,5 @@ def test_a_warm_start_begins_from_the_lab_s_model(tiny):
 
 
 def test_an_unknown_training_names_those_there_are():
-    with pytest.raises(ValueError, match="train gan: no such training; there are clip"):
-        training("gan")
+    with pytest.raises(ValueError, match="train gans: no such training; there are clip"):
+        training("gans")

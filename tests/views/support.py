@@ -22,6 +22,9 @@ class FakeLab:
     def __init__(self, sha256: str = "a" * 64, pocket: bool = True):
         self.sha256, self.pocket, self.loaded = sha256, pocket, []
 
+    def draws_with_pocket(self, kinds):
+        return self.pocket
+
     def require(self, spec, progress=None):
         self.loaded += spec.needs
 

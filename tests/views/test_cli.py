@@ -155,6 +155,16 @@ def test_paint(here, lab, capsys):
         assert np.array_equal(a, b)
 
 
+def test_diffuse(here, lab, capsys):
+    args = ["diffuse", "a red apple", "--steps", "3", "--out", "x.png", "--guidance.strength", "2", *SMALL]
+    assert main(args) == 0
+    assert "x.png: 3 steps" in capsys.readouterr().out
+    recipe = read_recipe("x.png")
+    assert recipe["method"] == "GuidedDiffusion" and recipe["spec"]["guidance"]["strength"] == 2
+    assert main(["replay", "x.png", "--out", "again.png"]) == 0
+    assert "bit for bit" in capsys.readouterr().out
+
+
 def test_paint_names_its_picture(here, lab, capsys):
     assert main(["paint", "A red, red apple!", "--steps", "1", *SMALL]) == 0
     (path,) = here.glob("out/*.png")

@@ -28,6 +28,10 @@ BOUNDED = [
 BY_NAME = {control.name: control for control in fields(Noise)}
 
 
+# What says how an initial picture is used takes a value beyond its default only where there is one.
+COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("canvas__skip", "canvas__init_scale")}
+
+
 def example(spec):
     """Values of the fields that have no default."""
     return {c.name: "an apple" if c.kind == "text" else c.minimum for c in fields(spec) if c.required}
@@ -42,7 +46,7 @@ def test_bounds_are_the_spec_s(spec, control):
             inside, outside = "a" * bound, "a" * (bound + outwards)
         else:
             inside, outside = bound, bound + outwards * control.step
-        build(spec, {**example(spec), control.name: inside})
+        build(spec, {**example(spec), **COMPANIONS.get(control.name, {}), control.name: inside})
         with pytest.raises(SpecError, match=control.name.rpartition("__")[2]):
             build(spec, {**example(spec), control.name: outside})
 

@@ -10,6 +10,13 @@ from labkit.views import address, colab
 from labkit.views.lesson import EXERCISES, check, exercise
 from labkit.views.plots import curves, number_map
 
+
+def slope_of(score, x):
+    """The gradient of a discriminator at x, with its own way back."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(score(x).sum(), x, create_graph=True)[0]
+
+
 WRONG = {
     "00-cutouts": [32, {"cutn": 16}, "16"],
     "00-prompt": ["a dog", "a red dog in the snow", "a dog next to a tree at night", "a red dog and a tree",
@@ -24,6 +31,21 @@ WRONG = {
         lambda z, codebook: 2 * z + (codebook[torch.cdist(z, codebook).argmin(1)] - 2 * z).detach(),
     ],
     "02-weights": ["a red apple", "a red apple:2 | snow:1", "a red apple:-2 | snow:1", "a red apple | snow:-2"],
+    "09-half": [0.25, 2**-0.5, 0],
+    "09-belief": [lambda x, eps, a: x - (1 - a) ** 0.5 * eps, lambda x, eps, a: (x - (1 - a) * eps) / a, 0.5],
+    "09-confounded": [0.9, 0.45, 0, "all of it"],
+    "10-grim": [lambda mean, n: True, lambda mean, n: any(round(s / n, 2) == mean for s in range(n + 1)), 0.5],
+    "10-variance": [12.76, 14.036, 11.0],
+    "10-holm": [lambda p: [min(1.0, len(p) * x) for x in p], lambda p: p, lambda p: sorted(p), [0.03, 0.06, 0.06]],
+    "12-optimal": [math.log(3), 0.6, 3],
+    "12-r1": [
+        lambda score, x: 0.5,
+        lambda score, x: (slope_of(score, x).flatten(1).square().sum(1)).sum(),
+        lambda score, x: slope_of(score, x).flatten(1).norm(dim=1).mean(),
+        lambda score, x: slope_of(score, x).flatten(1).square().sum(1).mean().detach(),
+        0.5,
+    ],
+    "12-last-layer": [96 * 3 * 64 * 64, 12_288],
 }
 
 

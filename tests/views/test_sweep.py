@@ -96,7 +96,7 @@ def test_a_lab_goes_to_workers_by_its_names(tmp_path):
 
     lab = Lab(device="cpu")
     source = module._source(lab)
-    assert source == {"clip": "pocket", "vqgan": "pocket", "guide": "pocket", "device": "cpu"}
+    assert source == {"clip": "pocket", "vqgan": "pocket", "guide": "pocket", "diffusion": "pocket", "device": "cpu"}
     assert module._lab(source) is lab, "in this process its models serve as they are"
     assert module._lab({**source, "guide": "pocket-robust"}) is not lab
 

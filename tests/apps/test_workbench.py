@@ -1,0 +1,129 @@
+"""The page of any method: a description that fits its spec, what may be empty, what shows a run from inside."""
+
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+import torch
+from gradio_client import Client
+from PIL import Image
+
+from apps import diffuse, paint, studio, workbench
+from apps.page import inside_html, judged, notebook_cell, restored, spec_from, values_of
+from labkit.image import ImageInput, read_recipe, save_png
+from labkit.methods.guided_diffusion import GuidedDiffusion
+from labkit.spec import SpecError, Step
+from labkit.views.app import LOCAL, PUBLIC, component, launch
+from labkit.views.result import Result
+from tests.apps.support import tiny_lab
+
+PAGES = [paint.PAGE, diffuse.PAGE]
+QUICK = {"steps": 3, "cutouts__cutn": 2, "canvas__width": 16, "canvas__height": 16, "preview_every": 1}
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return tiny_lab()
+
+
+@pytest.fixture(scope="module")
+def client(lab):
+    demo = diffuse.build(lab, PUBLIC)
+    launch(demo, prevent_thread_lock=True, quiet=True)
+    yield Client(demo.local_url, verbose=False)
+    demo.close()
+
+
+def ids(demo):
+    return [block.elem_id for block in demo.blocks.values() if getattr(block, "elem_id", None)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.title)
+def test_a_page_names_controls_of_its_spec_only_and_shows_each_once(page, lab):
+    rows = [*page.main, *(row for _, rows in page.groups for row in rows), page.start]
+    named = [*sum(rows, ()), *page.labels, *page.infos, *page.uploaded]
+    assert set(named) <= set(page.controls)
+    found = [i for i in ids(workbench.build(page, lab)) if "control-" in i]
+    assert sorted(found) == sorted(f"{page.prefix}control-{name}" for name in page.controls)
+
+
+def test_no_two_parts_of_the_studio_have_the_same_id(lab):
+    found = ids(studio.build(lab))
+    assert len(found) == len(set(found)), sorted(i for i in found if found.count(i) > 1)
+
+
+def test_one_endpoint_reads_recipes_wherever_the_page_stands(lab):
+    for page in (studio, diffuse, paint):
+        names = [fn.api_name for fn in page.build(lab).fns.values()]
+        assert [n for n in names if n and str(n).startswith("recipe")] == ["recipe"]
+
+
+def test_what_may_be_empty_and_what_spans_orders_of_magnitude_is_typed():
+    controls = diffuse.PAGE.controls
+    strength, clip, skip = (controls[n] for n in ("guidance__strength", "guidance__clip_guidance_scale", "canvas__skip"))
+    made = component(strength, LOCAL)
+    assert isinstance(made, gr.Number) and (made.value, made.minimum, made.maximum) == (1, 0, 20)
+    assert made.placeholder == "none" and made.preprocess(None) is None
+    assert isinstance(component(clip, LOCAL), gr.Number) and isinstance(component(skip, LOCAL), gr.Slider)
+
+
+def test_an_empty_strength_is_none(client):
+    path, facts = client.predict(prompt="a red apple", seed=7, guidance__strength=None, **QUICK, api_name="/diffuse")
+    spec = GuidedDiffusion(**read_recipe(path)["spec"])
+    assert spec.guidance.strength is None and facts["finished"] and facts["scores"].keys() == {"clip", "out of range"}
+    assert spec_from(diffuse.PAGE, {"prompt": "a", "guidance__strength": ""}, {}, LOCAL).guidance.strength is None
+
+
+def test_restore_gives_a_spec_with_an_initial_picture_back(tmp_path):
+    image = ImageInput.of(Image.new("RGB", (64, 64), "teal"), 64, 64)
+    spec = GuidedDiffusion(prompt="a cat", seed=11, canvas={"init": image, "skip": 0.4, "init_scale": 300},
+                           guidance={"strength": None}, image_prompts=[{"image": image, "weight": 0.5}])
+    recipe = {"method": "GuidedDiffusion", "spec": json.loads(spec.to_json())}
+    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "a.png", recipe)
+    back, kept, _ = restored(diffuse.PAGE, path)
+    assert back == spec and list(kept) == ["image_prompts"]
+    values = values_of(diffuse.PAGE, back)
+    values["canvas__init"].pil().save(tmp_path / "init.png")
+    assert spec_from(diffuse.PAGE, values | {"canvas__init": str(tmp_path / "init.png")}, kept, LOCAL) == spec
+    with pytest.raises(SpecError, match="made by GuidedDiffusion, and this page works with VQGANCLIP"):
+        restored(paint.PAGE, path)
+
+
+def test_a_notebook_cell_takes_the_picture_where_there_is_one_and_the_values_where_not():
+    plain = GuidedDiffusion(prompt='a "sha256": png', guidance={"strength": None})
+    code = notebook_cell(plain, Result(plain))
+    namespace = {"GuidedDiffusion": GuidedDiffusion}
+    exec(code[code.index("spec = "):code.index("\nresult")], namespace)
+    assert namespace["spec"] == plain
+    image = ImageInput.of(Image.new("RGB", (64, 64)), 64, 64)
+    held = GuidedDiffusion(prompt="a", canvas={"init": image})
+    assert "spec_from_png" in notebook_cell(held, Result(held)) and image.png not in notebook_cell(held, Result(held))
+
+
+def test_a_step_is_shown_from_inside():
+    one = {name: torch.zeros(1, 3, 4, 4) for name in ("x", "x0", "x_in")}
+    shown = inside_html(diffuse.PAGE, Step(0, 2, extras=one))
+    assert shown.count("<img") == 3 and "the model&#x27;s guess" in shown
+    assert inside_html(paint.PAGE, Step(0, 2, extras=one)) == "" == inside_html(diffuse.PAGE, Step(0, 2))
+
+
+def test_the_judge_is_asked_for_what_the_prompt_wants_at_its_end():
+    asked = []
+    lab = SimpleNamespace(judge=SimpleNamespace(check=lambda image, words: asked.append(words) or (
+        SimpleNamespace(subject="cat", colour="red", setting="sea", style="flat"), {})))
+    for page, prompt in ((paint.PAGE, "a cat ^ a dog | a ship:-0.5"), (diffuse.PAGE, "a cat | a dog:-0.5")):
+        judged(page, lab, page.method(prompt=prompt), Result(None))
+    assert asked == ["a dog", "a cat"]
+
+
+def test_a_visitor_stops_no_run_but_their_own():
+    runs, (one, other) = workbench.Runs(), (SimpleNamespace(session_hash=h) for h in "ab")
+    runs.begin(one), runs.begin(other)
+    stopped = runs.stopped(one), runs.stopped(other)
+    runs.halt(one)
+    assert [s() for s in stopped] == [True, False]
+    runs.finish(one)
+    runs.halt(one)  # nothing is on its way
+    runs.begin(one)
+    assert not runs.stopped(one)()

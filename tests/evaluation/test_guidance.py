@@ -1,0 +1,59 @@
+"""The studies of guidance, on the tiny lab's method but with what the tables say checked against the pictures."""
+
+import numpy as np
+import pytest
+
+from labkit.evaluation import guidance, painting
+from labkit.evaluation.guidance import compare_ways, range_study, scores_of, strength_study
+from labkit.lab import Lab
+from labkit.methods.vqgan_clip import VQGANCLIP, Canvas
+
+
+@pytest.fixture(scope="module")
+def lab(missing):
+    from tests.conformance import pocket_lab
+
+    return pocket_lab(missing, ("guide", "clip", "diffusion", "perceptual", "judge"))
+
+
+def test_the_three_ways_are_three_ways_on_the_same_prompts(lab):
+    ways = compare_ways(lab, prompts=10, seeds=2, steps=2, n_jobs=1)
+    assert list(ways.table.index) == ["diffusion, unguided", "CLIP ascent on pixels", "guided diffusion"]
+    asked = [r.table[["prompt", "seed"]].to_numpy().tolist() for r in ways.reports.values()]
+    assert asked[0] == asked[1] == asked[2] and len(asked[0]) == 20
+    unguided = ways.reports["diffusion, unguided"].pictures
+    assert all(np.array_equal(unguided[k], unguided[k + 2]) for k in range(0, 18)), "no word is heard"
+    assert (ways.table["n"] == 20).all() and (ways.table["seconds"].astype(float) > 0).all()
+
+
+def test_real_scenes_have_no_distance_from_real_scenes(lab):
+    from PIL import Image
+
+    from labkit.world import render, sample_scene
+
+    report = painting.measure_painting(lab, 10, 2, guidance.UNGUIDED.but(steps=2), n_jobs=1)
+    drawn = [Image.fromarray(render(sample_scene(k, "test", style="flat", two=False))) for k in range(100, 120)]
+    real = painting.PaintingReport(report.table, report.summary, report.sheet, drawn)
+    assert abs(scores_of(lab, real)["KID"]) < scores_of(lab, report)["KID"] / 3
+
+
+def test_strength_study_measures_from_the_unguided_picture(lab):
+    table, pictures = strength_study(lab, prompts=1, steps=(2, 3), n_jobs=1)
+    moved = table.set_index(["way", "steps"])["moved"]
+    assert len(pictures) == 6 and moved["unguided"].eq(0).all() and (moved[["strength", "classic scale"]] > 0).all()
+    index = [tuple(k) for k in table[["way", "steps"]].to_numpy()]
+    a, b = (np.asarray(pictures[index.index((way, 3))], float) / 255 for way in ("strength", "unguided"))
+    assert moved["strength", 3] == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
+
+
+def test_range_study_has_a_row_a_scale_and_prompt(lab):
+    table, _ = range_study(lab, prompts=2, scales=(0.0, 5000.0), steps=8, n_jobs=1)
+    mean = table.groupby("range_scale")["out of range"].mean()
+    assert len(table) == 4 and mean[5000.0] < mean[0.0]
+
+
+def test_on_pixels_the_picture_is_the_latent():
+    lab = Lab(vqgan="pixels", device="cpu")
+    first, last = (s for s in VQGANCLIP(prompt="a red apple", steps=2, canvas=Canvas(start="noise")).run(lab))
+    assert last.image.size == (64, 64)
+    assert np.abs(np.asarray(first.image, int) - np.asarray(last.image)).mean() < 30, "a step moves by lr"
