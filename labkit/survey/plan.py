@@ -76,11 +76,27 @@ class Place:
 
 
 def items_of_folder(folder: str | os.PathLike) -> list[Item]:
-    """The finished pictures of a sweep's folder, in order of their names. Raises ValueError where there are none."""
-    paths = sorted(Path(folder).glob("*.png"))
-    if not paths:
-        raise ValueError(f"folder: {str(folder)!r} holds no PNG; run a sweep into it first")
-    return items_of_pictures(paths)
+    """The finished pictures of a sweep's folder, in order of their names; a PNG without a recipe (a contact sheet) is
+    left out. Raises ValueError where there are none."""
+    pictures, others = pictures_of_folder(folder)
+    if not pictures:
+        raise ValueError(f"folder: {str(folder)!r} holds {len(others)} PNGs, none with a recipe; give the folder of a sweep")
+    return items_of_pictures(pictures)
+
+
+def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:
+    """The PNGs of a folder with a recipe, and those without, each in order of their names."""
+    inside = sorted(Path(folder).glob("*.png"))
+    kept = [path for path in inside if _has_recipe(path)]
+    return kept, [path for path in inside if path not in kept]
+
+
+def _has_recipe(path: Path) -> bool:
+    try:
+        read_recipe(path)
+    except (ImageError, UnidentifiedImageError, OSError):
+        return False
+    return True
 
 
 def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:

@@ -99,6 +99,8 @@ def pictures_of(names: tuple[str, ...]) -> list[Path]:
 
     Raises FileNotFoundError, SpecError.
     """
+    from labkit.survey.plan import pictures_of_folder
+
     if not names:
         raise SpecError("pictures: are missing; give the folder of a sweep, or PNGs that labkit saved")
     found: list[Path] = []
@@ -108,24 +110,14 @@ def pictures_of(names: tuple[str, ...]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(path.glob("*.png"))
-        kept = [picture for picture in inside if has_recipe(picture)]
+        kept, left = pictures_of_folder(path)
         if not kept:
-            raise SpecError(f"pictures: {str(path)!r} holds {len(inside)} PNGs, none with a recipe; give the folder of a sweep")
-        if left := [picture.name for picture in inside if picture not in kept]:
-            say(f"{path}: left out, as without a recipe: {', '.join(left[:3])}{f' and {len(left) - 3} more' * (len(left) > 3)}")
+            raise SpecError(f"pictures: {str(path)!r} holds {len(left)} PNGs, none with a recipe; give the folder of a sweep")
+        if left:
+            some = ", ".join(picture.name for picture in left[:3])
+            say(f"{path}: left out, as without a recipe: {some}{f' and {len(left) - 3} more' * (len(left) > 3)}")
         found += kept
     return found
-
-
-def has_recipe(picture: Path) -> bool:
-    """Whether labkit saved this PNG with its recipe."""
-    from labkit.image import ImageError, read_recipe
-
-    try:
-        return bool(read_recipe(picture))
-    except ImageError:
-        return False
 
 
 def listed(args: list[str]) -> int:

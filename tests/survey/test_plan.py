@@ -86,6 +86,7 @@ def test_items_of_a_sweeps_folder(tmp_path):
     nested = {"guidance": {"scale": 1500, "deep": {"x": 0.5}}, "init": {"sha256": "ab", "png": "A" * 9000}, "many": [1, 2]}
     save_png(picture, tmp_path / "b.png", recipe(**nested))
     save_png(picture, tmp_path / "a.png", recipe(steps=5))
+    picture.save(tmp_path / "sheet.png")  # as a sweep's contact sheet: no recipe, no picture to rate
     first, second = items_of_folder(tmp_path)
     assert (first.key, first.prompt, first.seed, first.scores) == ("a", "a cat", 3, {"clip": 0.25})
     assert first.settings == {"method": "VQGANCLIP", "steps": 5}
@@ -98,11 +99,11 @@ def test_items_of_a_sweeps_folder(tmp_path):
 
 
 def test_bad_pictures_are_named(tmp_path):
-    with pytest.raises(ValueError, match="holds no PNG"):
-        items_of_folder(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
-    with pytest.raises(ValueError, match=r"plain\.png: .*no labkit recipe"):
+    with pytest.raises(ValueError, match="holds 1 PNGs, none with a recipe"):
         items_of_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"plain\.png: .*no labkit recipe"):
+        items_of_pictures([tmp_path / "plain.png"])
     save_png(Image.new("RGB", (8, 8)), tmp_path / "x" / "same.png", recipe())
     save_png(Image.new("RGB", (8, 8)), tmp_path / "y" / "same.png", recipe())
     with pytest.raises(ValueError, match="'same'"):
