@@ -13,7 +13,6 @@ would teach nothing and have guidance divide by √ᾱ ≈ 0. What is linear in 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from labkit import zoo
-from labkit.fetch import sha256_of
+from labkit.models.load import load_model, weights_path
 from labkit.models.precondition import BlockWiener
 from labkit.models.schedule import cosine_alpha_bar
 
@@ -97,24 +96,9 @@ class PocketDiffusion(nn.Module):
 
 def load_diffusion(name: str, device: str | torch.device = "cpu"):
     """A denoiser with its weights, in fp32, eval mode and frozen: "pocket", a full-size name of the zoo or a file."""
-    path = Path(name)
-    if path.suffix != ".safetensors" and not path.is_file():
-        entry = zoo.entry("diffusion", name)
-        if not entry.at_hand:
-            raise zoo.not_found(entry)
-        path = entry.path
+    path = weights_path("diffusion", name)
     if zoo.read_metadata(path).get("architecture") == "adm":
         from labkit.models.adm import load_adm
 
         return load_adm(path, device)
-    tensors, about = zoo.load_tensors(path)
-    if about.get("kind") != "diffusion" or "config" not in about:
-        raise zoo.WeightsError(f"{path}: says it is {about.get('kind', 'nothing known')!r}, not a diffusion model")
-    try:
-        with torch.device("meta"):
-            model = PocketDiffusion.from_dict(about["config"])
-    except (TypeError, ValueError) as error:
-        raise zoo.WeightsError(f"{path}: its config does not describe a diffusion model ({error})") from error
-    model = zoo.load_state(model, tensors, str(path))
-    model.sha256 = sha256_of(path)
-    return model.to(device).eval().requires_grad_(False)
+    return load_model(path, "diffusion", PocketDiffusion.from_dict, "a diffusion model", device)

@@ -12,14 +12,12 @@ shuffles the last channels into pixels; noise and phrase set scale and shift of 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit import zoo
-from labkit.fetch import sha256_of
+from labkit.models.load import load_model, weights_path
 
 KINDS = ("conv", "ffnn")
 SIDE = 64  # of the pictures
@@ -211,20 +209,4 @@ class Discriminator(nn.Module):
 
 def load_gan(name: str, device: str | torch.device = "cpu") -> PocketGAN:
     """The generator with its weights, in fp32, eval mode and frozen: "pocket" or a file. Raises WeightsError and its kin."""
-    path = Path(name)
-    if path.suffix != ".safetensors" and not path.is_file():
-        entry = zoo.entry("gan", name)
-        if not entry.at_hand:
-            raise zoo.not_found(entry)
-        path = entry.path
-    tensors, about = zoo.load_tensors(path)
-    if about.get("kind") != "gan" or "config" not in about:
-        raise zoo.WeightsError(f"{path}: says it is {about.get('kind', 'nothing known')!r}, not a GAN's generator")
-    try:
-        with torch.device("meta"):
-            model = PocketGAN.from_dict(about["config"])
-    except (TypeError, ValueError) as error:
-        raise zoo.WeightsError(f"{path}: its config does not describe a generator ({error})") from error
-    model = zoo.load_state(model, tensors, str(path))
-    model.sha256 = sha256_of(path)
-    return model.to(device).eval().requires_grad_(False)
+    return load_model(weights_path("gan", name), "gan", PocketGAN.from_dict, "a GAN's generator", device)

@@ -11,7 +11,6 @@ pocket model and the full-size ones are the same class with another `VQGANConfig
 import logging
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,7 @@ from taming.modules.diffusionmodules import model as taming_model
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 from torch import Tensor, nn
 
-from labkit import zoo
-from labkit.fetch import sha256_of
+from labkit.models.load import load_model, weights_path
 from labkit.models.pixels import Pixels
 from labkit.weights import PICKLES
 
@@ -249,24 +247,6 @@ def load_vqgan(name_or_path: str | os.PathLike, device: str | torch.device = "cp
     name = os.fspath(name_or_path)
     if name == "pixels":
         return Pixels().to(device)
-    path = Path(name)
-    if path.suffix not in (".safetensors", *PICKLES) and not path.is_file():
-        entry = zoo.entry("vqgan", name)
-        if not entry.at_hand:
-            raise zoo.not_found(entry)
-        path = entry.path
-    tensors, about = zoo.load_tensors(path)
-    if about.get("kind") != "vqgan" or "config" not in about:
-        raise zoo.WeightsError(
-            f"{path}: says it is {about.get('kind', 'nothing known')!r}, not a VQGAN; "
-            f"for a file with taming's keys run `python -m labkit convert {path} DST.safetensors` first"
-        )
-    try:
-        config = VQGANConfig(**about["config"])
-    except (TypeError, ValueError) as error:
-        raise zoo.WeightsError(f"{path}: its config does not describe a VQGAN ({error})") from error
-    with torch.device("meta"):
-        model = VQGAN(config)
-    model = zoo.load_state(model, tensors, str(path))
-    model.sha256 = sha256_of(path)
-    return model.to(device).eval().requires_grad_(False)
+    path = weights_path("vqgan", name, (".safetensors", *PICKLES))
+    remedy = f"; for a file with taming's keys run `python -m labkit convert {path} DST.safetensors` first"
+    return load_model(path, "vqgan", lambda config: VQGAN(VQGANConfig(**config)), "a VQGAN", device, remedy)

@@ -159,7 +159,7 @@ def test_a_stranger_s_file_is_refused(tmp_path):
     with pytest.raises(zoo.WeightsError, match="says it is 'vqgan', not a GAN's generator"):
         load_gan(str(path))
     save(path, {"kind": "gan", "config": {"kind": "huge"}})
-    with pytest.raises(zoo.WeightsError, match="its config does not describe a generator.*kind: 'huge'"):
+    with pytest.raises(zoo.WeightsError, match="its config does not describe a GAN's generator.*kind: 'huge'"):
         load_gan(str(path))
     save(path, {"kind": "gan", "config": GANConfig("ffnn", 8, 6, (12, 5)).__dict__ | {"widths": [12, 6]}}, generator("ffnn"))
     with pytest.raises(zoo.WeightsMismatch, match="differences"):
