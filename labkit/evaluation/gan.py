@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from labkit.evaluation.painting import CLAIMS, held_out_scenes, prompt_of
-from labkit.metrics.intervals import share
-from labkit.metrics.kid import kid
+from labkit.evaluation.painting import CLAIMS, held_out_scenes, hits, prompt_of, share_of
+from labkit.metrics.kid import kid_table
 from labkit.training.bank import scene_bank
 from labkit.world import Scene, render
 
@@ -36,10 +35,8 @@ def distance_table(lab, n: int = 2000) -> pd.DataFrame:
     scenes' own. Raises ValueError for n < 20."""
     bank = scene_bank("test", 2 * n, **FLAT)
     real, others = ((bank.images(range(k, k + n)) + 1) / 2 for k in (0, n))
-    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0)) * real.std() + real.mean()
-    sets = {"GAN": paint(lab, [bank.scene(k) for k in range(n, 2 * n)]), "other scenes": others, "noise": noise.clamp(0, 1)}
-    rows = {name: dict(zip(("KID", "spread"), kid(lab.judge, x, real), strict=True)) | {"n": n} for name, x in sets.items()}
-    return pd.DataFrame(rows).T
+    made = paint(lab, [bank.scene(k) for k in range(n, 2 * n)])
+    return kid_table(lab.judge, {"GAN": made, "other scenes": others}, real)
 
 
 def prompt_table(lab, n: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -55,21 +52,13 @@ def prompt_table(lab, n: int = 200, seed: int = 0) -> pd.DataFrame:
     table = {}
     for column, (name, asked) in columns.items():
         verdicts, image = seen[name]
-        hits = {claim: [_hit(claim, scenes[k], v) for k, v in zip(asked, verdicts, strict=True)] for claim in CLAIMS}
-        known = {claim: [h for h in found if h is not None] for claim, found in hits.items()}
+        found = pd.DataFrame([hits(scenes[k], v) for k, v in zip(asked, verdicts, strict=True)])
         cosines = (image * text[list(asked)]).sum(1)
         half = 1.96 * float(cosines.std()) / n**0.5
-        table[column] = {claim: share(sum(found), len(found)) for claim, found in known.items()}
+        table[column] = {claim: share_of(found[claim]) for claim in CLAIMS}
         table[column]["CLIP score"] = f"{float(cosines.mean()):.3f} ± {half:.3f}"
     return pd.DataFrame(table)
 
 
 def _picture(scene: Scene) -> torch.Tensor:
     return torch.from_numpy(render(scene)).permute(2, 0, 1) / 255
-
-
-def _hit(claim: str, scene: Scene, verdict) -> bool | None:
-    """Whether the judge found it; None where nothing was claimed."""
-    placed = scene.subjects[0]
-    wanted = {"subject": placed.subject, "colour": placed.colour, "setting": scene.setting, "style": scene.style}[claim]
-    return None if wanted is None else getattr(verdict, claim) == wanted

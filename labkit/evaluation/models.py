@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from labkit.metrics.judge import Judge
-from labkit.metrics.kid import kid
+from labkit.metrics.kid import kid_table
 from labkit.models.judge import HEADS
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.clip import class_captions
@@ -149,7 +149,5 @@ def diffusion_table(lab, n: int = 500, steps: int = 50) -> pd.DataFrame:
     bank = scene_bank("test", 2 * n)
     real, others = ((bank.images(range(k, k + n)) + 1) / 2 for k in (0, n))
     parts = [sample(lab.diffusion, min(50, n - s), steps, seed=s) for s in range(0, n, 50)]
-    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0)) * real.std() + real.mean()
-    sets = {f"unguided, {steps} steps": (torch.cat(parts) + 1) / 2, "other scenes": others, "noise": noise.clamp(0, 1)}
-    rows = {name: dict(zip(("KID", "spread"), kid(lab.judge, x, real), strict=True)) | {"n": n} for name, x in sets.items()}
-    return pd.DataFrame(rows).T
+    made = (torch.cat(parts) + 1) / 2
+    return kid_table(lab.judge, {f"unguided, {steps} steps": made, "other scenes": others}, real)

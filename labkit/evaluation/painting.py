@@ -113,26 +113,28 @@ def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method |
         other = jobs[order[j]][0]
         rows.append({"prompt": spec.prompt, "seed": spec.seed, "clip before": one.scores["clip"].iloc[0],
                      "clip after": one.scores["clip"].iloc[-1], "seconds": one.seconds,
-                     **{f"painted {c}": v for c, v in _hits(scene, seen).items()},
-                     **{f"shuffled {c}": v for c, v in _hits(other, seen).items()},
-                     **{f"real {c}": v for c, v in _hits(scene, on_real).items()},
+                     **{f"painted {c}": v for c, v in hits(scene, seen).items()},
+                     **{f"shuffled {c}": v for c, v in hits(other, seen).items()},
+                     **{f"real {c}": v for c, v in hits(scene, on_real).items()},
                      "saw": f"{seen.colour} {seen.subject}, {seen.setting}, {seen.style}"})
     table = pd.DataFrame(rows)
-    summary = {c: {kind: _share(table[f"{kind} {c}"]) for kind in ("painted", "shuffled", "real")} for c in CLAIMS}
+    summary = {c: {kind: share_of(table[f"{kind} {c}"]) for kind in ("painted", "shuffled", "real")} for c in CLAIMS}
     labels = [f"{'ok' if r['painted subject'] else 'NO'} {r['prompt'].removeprefix('a flat illustration of ')} : {r['saw']}"
               for r in rows]
     pictures = [p.picture for p in painted]
     return PaintingReport(table, pd.DataFrame(summary).T, contact_sheet(pictures, labels, columns=10, tile=128), pictures)
 
 
-def _hits(scene: Scene, seen) -> dict[str, float]:
+def hits(scene: Scene, seen) -> dict[str, float]:
+    """Per claim 1 where the judge's verdict agrees with a one-subject scene, else 0; NaN where nothing is claimed."""
     placed = scene.subjects[0]
     return {"subject": float(seen.subject == placed.subject),
             "colour": float(seen.colour == placed.colour) if placed.colour else np.nan,
             "setting": float(seen.setting == scene.setting), "style": float(seen.style == scene.style)}
 
 
-def _share(column: pd.Series) -> str:
+def share_of(column: pd.Series) -> str:
+    """Share of ones in words, with Wilson's interval; NaN left out, "–" where nothing is left."""
     known = column.dropna()
     return share(int(known.sum()), len(known)) if len(known) else "–"
 

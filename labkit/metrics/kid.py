@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 
+import pandas as pd
 import torch
 from torch import nn
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -43,3 +44,12 @@ def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, se
             metric.update(part.cpu(), real=True)
         mean, spread = metric.compute()
     return float(mean), float(spread)
+
+
+def kid_table(judge, sets: dict[str, torch.Tensor], real: torch.Tensor) -> pd.DataFrame:
+    """KID, spread and n of each set of pictures (N, 3, H, W) in [0, 1] against `real`, and last of noise of the real ones' mean
+    and spread: as bad as it gets."""
+    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0)) * real.std() + real.mean()
+    rows = {name: dict(zip(("KID", "spread"), kid(judge, x, real), strict=True)) | {"n": len(x)}
+            for name, x in {**sets, "noise": noise.clamp(0, 1)}.items()}
+    return pd.DataFrame(rows).T
