@@ -3,22 +3,17 @@
 The browser reaches loopback only; any request beyond it is aborted and fails the test.
 """
 
-from urllib.parse import urlsplit
-
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from apps import studio
 from labkit.image import read_recipe
 from labkit.views.app import LOCAL, launch
+from tests.apps.browser import visitor
 from tests.apps.support import Slow, tiny_lab
 
 pytestmark = pytest.mark.browser
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
-PATIENCE = 60_000  # ms; a busy machine is slow to start
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +26,8 @@ def address():
 
 @pytest.fixture
 def page(chromium):
-    """A page that is cut off from everything beyond this machine."""
-    outside = []
-
-    def guard(route):
-        parts = urlsplit(route.request.url)
-        if parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost"):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        page.route("**/*", guard)
-        page.on("websocket", lambda socket: guard_socket(socket.url, outside))
+    with visitor(chromium) as page:
         yield page
-        browser.close()
-    assert not outside, f"the page asked for {outside}"
-
-
-def guard_socket(url: str, outside: list[str]) -> None:
-    if urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
-        outside.append(url)
 
 
 def number(page: Page, name: str):

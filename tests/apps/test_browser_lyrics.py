@@ -1,16 +1,15 @@
 """Lyrics as a visitor meets them: a song goes in, phrases and a picture come out. The browser reaches loopback only."""
 
 import zipfile
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from apps import lyrics
 from labkit.image import read_recipe
 from labkit.views.app import PUBLIC, launch
+from tests.apps.browser import visitor
 from tests.apps.support import Slow, tiny_lab
-from tests.apps.test_browser import FLAGS, PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -24,22 +23,7 @@ def address():
 
 
 def test_song_phrases_picture_zip(address, chromium, tmp_path):
-    outside = []
-
-    def guard(route):
-        parts = urlsplit(route.request.url)
-        if parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost"):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        page.set_default_timeout(PATIENCE)
-        page.route("**/*", guard)
+    with visitor(chromium, width=390, height=844) as page:
         page.goto(address)
         page.locator("#lyrics-text textarea").fill("Красное яблоко\nгудочка\nКрасное яблоко <b>\n")
         page.locator("#lyrics-find").click()
@@ -73,9 +57,7 @@ def test_song_phrases_picture_zip(address, chromium, tmp_path):
         with page.expect_download() as waiting:
             page.locator("#lyrics-zip").click()
         waiting.value.save_as(tmp_path / "all.zip")
-        browser.close()
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         (name,) = archive.namelist()
         spec = read_recipe(archive.read(name))["spec"]
     assert spec["prompt"] == "a hallelujah apple" and spec["steps"] == 12
-    assert not outside, f"the page asked for {outside}"

@@ -3,11 +3,10 @@ vote in the store is the one that was pressed. The browser reaches loopback only
 """
 
 import re
-from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from apps import survey
 from labkit.survey import Item, Plan, Store
@@ -16,12 +15,10 @@ from labkit.survey.report import demographics, history_of, progress
 from labkit.survey.schema import places, votes
 from labkit.survey.session import Visits
 from labkit.views.app import LOCAL, launch
+from tests.apps.browser import visitor
 
 pytestmark = pytest.mark.browser
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
-PATIENCE = 60_000  # ms; a busy machine is slow to start
 DWELL = 1.0  # seconds; a browser presses sooner than that
 NASTY = "<b>a dog</b> ${1+1} {{value}}"
 
@@ -45,33 +42,8 @@ def address(store):
 
 @pytest.fixture
 def page(chromium):
-    """A page that is cut off from everything beyond this machine, and raises no error in its own script."""
-    outside, errors = [], []
-
-    def local(url: str) -> bool:
-        parts = urlsplit(url)
-        return parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost")
-
-    def guard(route):
-        if local(route.request.url):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
-        page.set_default_timeout(PATIENCE)
-        page.route("**/*", guard)
-        page.on("websocket", lambda socket: local(socket.url) or outside.append(socket.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("dialog", lambda dialog: errors.append(f"dialog {dialog.message}"))
+    with visitor(chromium) as page:
         yield page
-        browser.close()
-    assert not outside, f"the page asked for {outside}"
-    assert not errors
 
 
 def at(page: Page, number: int, of: str = "of") -> None:

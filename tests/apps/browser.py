@@ -1,0 +1,45 @@
+"""A visitor's browser that reaches loopback only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
+PATIENCE = 60_000  # ms; a busy machine is slow to start
+
+
+def local(url: str) -> bool:
+    """Whether an address stays on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost")
+
+
+@contextmanager
+def visitor(chromium: str, width: int = 1280, height: int = 900) -> Iterator[Page]:
+    """A page that is cut off from everything beyond this machine: what asks for more, raises an error in a script or opens a
+    dialog fails at the end."""
+    outside, errors = [], []
+
+    def guard(route):
+        if local(route.request.url):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height}, locale="en-GB")
+        page.set_default_timeout(PATIENCE)
+        page.route("**/*", guard)
+        page.on("websocket", lambda socket: local(socket.url) or outside.append(socket.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(f"dialog {dialog.message}"))
+        yield page
+        browser.close()
+    assert not outside, f"the page asked for {outside}"
+    assert not errors
