@@ -25,8 +25,8 @@ AGREED = version(CONSENT["ru"])
 
 
 def taste(item: str, rater: int) -> int:
-    """Picture p5 is best, and raters differ by their number."""
-    return min(10, max(0, int(item[1:]) + rater % 3))
+    """Picture p5 is best, and raters differ by more than neighbouring pictures do, so that intervals overlap."""
+    return int(item[1:]) + 2 * (rater % 3)
 
 
 def rate(store, clock, raters: int, careless: int = 0) -> list[str]:
