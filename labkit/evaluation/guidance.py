@@ -48,17 +48,24 @@ def compare_ways(lab, prompts: int = 25, seeds: int = 2, steps: int = 50, n_jobs
             "CLIP ascent on pixels": (pixels, ON_PIXELS.but(steps=steps)),
             "guided diffusion": (lab, GUIDED.but(steps=steps))}
     reports = {name: measure_painting(a_lab, prompts, seeds, spec, n_jobs=n_jobs) for name, (a_lab, spec) in ways.items()}
-    return Ways(pd.DataFrame({name: scores_of(lab, r) for name, r in reports.items()}).T, reports)
+    return Ways(ways_table(lab, reports), reports)
+
+
+def ways_table(lab, reports: Mapping[str, PaintingReport]) -> pd.DataFrame:
+    """A row for each way of making the same pictures (see `scores_of`)."""
+    return pd.DataFrame([scores_of(lab, report) for report in reports.values()], list(reports))
 
 
 def scores_of(lab, report: PaintingReport) -> dict[str, object]:
-    """One row of the comparison, of a report on 20 or more pictures."""
+    """One row of the comparison, of a report on 20 or more pictures. `clip` is the cosine of the whole finished picture and its
+    prompt, whichever way it was made."""
     n = len(report.pictures)
     scenes = [sample_scene(k, "test", style="flat", two=False) for k in range(n)]
     pictures, real = (torch.cat([to_tensor(p) for p in some]) for some in (report.pictures, map(render, scenes)))
     distance, spread = kid(lab.judge, pictures, real)
+    image, text = lab.clip.encode_image(pictures.to(lab.device)), lab.clip.encode_text(list(report.table["prompt"]))
     return {"KID": distance, "spread": spread, "judge: subject": report.summary.loc["subject", "painted"],
-            "shuffled": report.summary.loc["subject", "shuffled"], "clip": report.table["clip after"].mean(),
+            "shuffled": report.summary.loc["subject", "shuffled"], "clip": float((image * text).sum(1).mean()),
             "seconds": report.table["seconds"].mean(), "n": n}
 
 

@@ -101,17 +101,20 @@ def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method |
                      n_jobs: int = -1) -> PaintingReport:
     """Paint `prompts` held-out combinations with each of `seeds` seeds and let the judge look."""
     template = template or VQGANCLIP(prompt="-")
-    scenes = held_out_scenes(prompts, tuning)
-    jobs = [(s, template.but(prompt=prompt_of(s), seed=k)) for s in scenes for k in range(seeds)]
-    painted = paint_all([spec for _, spec in jobs], lab, n_jobs)
+    jobs = [(s, template.but(prompt=prompt_of(s), seed=k)) for s in held_out_scenes(prompts, tuning) for k in range(seeds)]
+    return report_on(lab, [(s, spec.seed) for s, spec in jobs], paint_all([spec for _, spec in jobs], lab, n_jobs))
+
+
+def report_on(lab, asked: Sequence[tuple[Scene, int]], painted: Sequence[Painted]) -> PaintingReport:
+    """The report on pictures, of which each was asked for by a scene's prompt (see `prompt_of`) and a seed."""
     x = torch.cat([to_tensor(p.picture) for p in painted])
     verdicts = lab.judge.all(x)
-    real = lab.judge.all(torch.stack([torch.from_numpy(render(s)).permute(2, 0, 1) / 255 for s, _ in jobs]))
-    order = np.random.default_rng(0).permutation(len(jobs))
+    real = lab.judge.all(torch.stack([torch.from_numpy(render(s)).permute(2, 0, 1) / 255 for s, _ in asked]))
+    order = np.random.default_rng(0).permutation(len(asked))
     rows = []
-    for j, ((scene, spec), one, seen, on_real) in enumerate(zip(jobs, painted, verdicts, real, strict=True)):
-        other = jobs[order[j]][0]
-        rows.append({"prompt": spec.prompt, "seed": spec.seed, "clip before": one.scores["clip"].iloc[0],
+    for j, ((scene, seed), one, seen, on_real) in enumerate(zip(asked, painted, verdicts, real, strict=True)):
+        other = asked[order[j]][0]
+        rows.append({"prompt": prompt_of(scene), "seed": seed, "clip before": one.scores["clip"].iloc[0],
                      "clip after": one.scores["clip"].iloc[-1], "seconds": one.seconds,
                      **{f"painted {c}": v for c, v in hits(scene, seen).items()},
                      **{f"shuffled {c}": v for c, v in hits(other, seen).items()},

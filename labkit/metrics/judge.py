@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,20 +30,23 @@ class Verdict:
     def finds(self, wanted: Reading) -> dict[str, bool]:
         """Which of a prompt's claims the judge finds: 'subject', 'colour', 'setting', 'style', those that were made. Two
         subjects both have to be among the two likeliest; a colour counts where the subject has a colourable part."""
-        from labkit.world.sprites import natural_colour
+        return {attribute: names <= set(self.top(attribute, len(names))) for attribute, names in claims(wanted).items()}
 
-        out = {}
-        if wanted.subjects:
-            names = wanted.subjects[:2]
-            out["subject"] = set(names) <= set(self.top("subject", len(set(names))))
-            claims = [c for s, c in zip(names, wanted.colours, strict=False) if c and natural_colour(s)]
-            if claims:
-                out["colour"] = set(claims) <= set(self.top("colour", len(set(claims))))
-        for attribute in ("setting", "style"):
-            claim = getattr(wanted, attribute)
-            if claim:
-                out[attribute] = getattr(self, attribute) == claim
-        return out
+    def score(self, wanted: Reading) -> float:
+        """How much of a prompt the judge sees, in [0, 1]: the mean over its claims (as in `finds`) of the probability given to
+        what is claimed, of two subjects to both together. NaN where nothing is claimed."""
+        shares = [sum(self.probabilities[attribute][name] for name in names) for attribute, names in claims(wanted).items()]
+        return sum(shares) / len(shares) if shares else math.nan
+
+
+def claims(wanted: Reading) -> dict[str, set[str]]:
+    """Attribute → the classes that a prompt names, of at most two subjects; attributes that it leaves open are left out."""
+    from labkit.world.sprites import natural_colour
+
+    subjects = wanted.subjects[:2]
+    colours = {c for s, c in zip(subjects, wanted.colours, strict=False) if c and natural_colour(s)}
+    named = {"subject": subjects, "colour": colours, "setting": (wanted.setting,), "style": (wanted.style,)}
+    return {attribute: found for attribute, names in named.items() if (found := {name for name in names if name})}
 
 
 class Judge:

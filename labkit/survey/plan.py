@@ -11,9 +11,10 @@ for a certain number (does the rater look?). Both are put in after the order is 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pydantic import Field
 
 from labkit.image import ImageError, read_recipe, to_rgb
 from labkit.spec import MAX_SEED, Spec
+from labkit.world import read
 
 LOW, HIGH = 0, 10  # the scale: 0 nothing alike, 10 exactly what the words say
 LONGEST = 500  # characters of a setting that is kept; pictures inside a recipe are longer
@@ -123,6 +125,16 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         seed = seed if _is_number(seed) else None
         items[path.stem] = Item(path.stem, png, str(prompt), seed, {**method, **settings}, scores)
     return list(items.values())
+
+
+def judged(items: Iterable[Item], judge) -> list[Item]:
+    """The items with what a `labkit.metrics.judge.Judge` sees of their prompts as the score "judge"; an item whose prompt names
+    nothing that the judge knows stays without."""
+    found = []
+    for item in items:
+        score = judge(Image.open(io.BytesIO(item.png))).score(read(item.prompt))
+        found.append(item if math.isnan(score) else replace(item, scores={**item.scores, "judge": round(score, 4)}))
+    return found
 
 
 def flat(spec: dict, prefix: str = "") -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Train the pocket diffusion model: v-prediction on the picture world (Salimans & Ho 2022; Ho et al. 2020).
 
-    L = E ‖v̂(x_t, t) − v‖²,   v = √ᾱ ε − √(1 − ᾱ) x_0,   t uniform
+    L = E ‖v̂(x_t, t) − v‖²,   v = √ᾱ ε − √(1 − ᾱ) x_0,   t / T = u^¾, u uniform
 
-Unconditional: no caption is read, held-out combinations never occur. What is shipped is the moving average of the weights.
+More of the noisy times than uniform ones would have, as what the picture is of is decided there (the larger the pictures, the
+more so: Hoogeboom et al. 2023, "Simple Diffusion"). Unconditional: no caption is read, held-out combinations never occur. What
+is shipped is the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ class TrainDiffusion(Training):
         def step(i: int, rng) -> dict[str, float]:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             x0 = bank.images(rng.np.integers(len(bank), size=self.batch)).to(acc.device).contiguous()
-            # One time of each of `batch` equal parts of the schedule: the same expectation with less variance.
+            # One time of each of `batch` equally likely parts of the schedule: the same expectation with less variance.
             u = (torch.arange(self.batch) + torch.rand(self.batch, generator=rng.torch)) / self.batch
-            t = (u * len(model.alpha_bar)).long().clamp(max=len(model.alpha_bar) - 1)
+            t = (u**0.75 * len(model.alpha_bar)).long().clamp(max=len(model.alpha_bar) - 1)
             a = model.alpha_bar[t]
             eps = torch.randn(x0.shape, generator=rng.torch).to(acc.device)
             x = add_noise(x0, eps, a)
@@ -79,8 +81,9 @@ class TrainDiffusion(Training):
 
 
 @torch.no_grad()
-def sample(model, n: int, steps: int = 25, seed: int = 0, size: int | None = None) -> torch.Tensor:
-    """Unguided DDIM samples (n, 3, size, size) in [-1, 1]."""
+def sample(model, n: int, steps: int = 50, seed: int = 0, size: int | None = None, eta: float = 1.0) -> torch.Tensor:
+    """Unguided samples (n, 3, size, size) in [-1, 1]: DDIM's steps (Song et al. 2021, eq. 12) with `eta` of DDPM's noise. A
+    small model needs that noise: what it gets wrong at one step is covered up and looked at afresh at the next."""
     side, rng = size or model.image_size, torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
     x = torch.randn(n, 3, side, side, generator=rng).to(device)
@@ -89,7 +92,7 @@ def sample(model, n: int, steps: int = 25, seed: int = 0, size: int | None = Non
         now, after = float(model.alpha_bar[t]), 1.0 if before is None else float(model.alpha_bar[before])
         x0 = model(x, torch.full((n,), t, device=device)).x0.clamp(-1, 1)
         eps = (x - math.sqrt(now) * x0) / math.sqrt(1 - now)  # of the clamped belief: the two have to explain x
-        x = ddim_step(x0, eps, now, after, 0.0, torch.zeros(()))
+        x = ddim_step(x0, eps, now, after, eta, torch.randn(x.shape, generator=rng).to(device))
     return x.clamp(-1, 1)
 
 

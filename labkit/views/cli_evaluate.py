@@ -58,11 +58,11 @@ def evaluate(args: list[str]) -> int:
     elif options.name == "diffusion":
         measured = {"Unguided samples": models.diffusion_table(lab, options.n or 500)}
     elif options.name == "gan":
-        from labkit.evaluation.gan import distance_table, prompt_table
+        from labkit.evaluation.gan import distance_table, measure_gan
 
         n = options.n or 2000
         measured = {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n),
-                    f"Heeding its prompt, on {min(n, 200)} held-out combinations": prompt_table(lab, min(n, 200))}
+                    f"Heeding its prompt, on {min(n, 200)} held-out combinations": measure_gan(lab, min(n, 200), 1).summary}
     elif options.name == "vqgan":
         measured = {"Reconstruction": models.vqgan_table(lab, n)}
     else:

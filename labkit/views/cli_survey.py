@@ -79,8 +79,9 @@ def survey(args: list[str]) -> int:
 
 def new(args: list[str]) -> int:
     """`labkit survey new NAME FOLDER|FILE.png …`."""
+    from labkit.lab import Lab
     from labkit.survey import Plan
-    from labkit.survey.plan import items_of_pictures
+    from labkit.survey.plan import items_of_pictures, judged
     from labkit.survey.session import open_store
 
     typed, options = parse("survey new", Plan, NewOptions, args)
@@ -88,7 +89,7 @@ def new(args: list[str]) -> int:
     files = pictures_of(options.pictures)
     items = items_of_pictures(files)
     plan.fits(len(items))  # before a database is made
-    open_store(options.store, make=True).create(options.name, plan, items)
+    open_store(options.store, make=True).create(options.name, plan, judged(items, Lab().judge))
     print(f"{options.name}: {len(items)} pictures, {plan.repeats} of them twice{', an attention item' * plan.attention}")
     say(f"labkit survey open {options.name}{stored(options.store)}   shows the page on which people rate")
     return DONE

@@ -43,7 +43,7 @@ from labkit.views.notebook import duration
 ROOT = Path(labkit.__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 MODELS = ("clip", "judge", "vqgan")  # that every notebook's outputs may come from
-MORE_MODELS = {"09_lyrics_to_pictures": ("diffusion",), "12_gan": ("gan",)}
+MORE_MODELS = {"09_lyrics_to_pictures": ("diffusion",), "10_survey": ("diffusion",), "12_gan": ("gan", "diffusion")}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = 40_000  # characters of a picture in base64: larger ones get a palette
 BUDGET = "**Time and memory budget, measured:**"

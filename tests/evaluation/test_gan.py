@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from labkit.evaluation.cards import markdown
-from labkit.evaluation.gan import distance_table, paint, prompt_table
-from labkit.evaluation.painting import CLAIMS, held_out_scenes
+from labkit.evaluation.gan import distance_table, measure_gan, paint
+from labkit.evaluation.guidance import scores_of
+from labkit.evaluation.painting import CLAIMS, held_out_scenes, prompt_of
+from labkit.image import to_tensor
 from tests.conformance import TinyLab
 
 
@@ -36,12 +38,21 @@ def test_distance_stands_between_other_scenes_and_noise(tiny):
         distance_table(tiny, 5)
 
 
-def test_every_share_has_its_interval_and_a_colour_counts_only_where_one_was_asked_for(tiny):
-    table = prompt_table(tiny, 12)
-    assert list(table.index) == [*CLAIMS, "CLIP score"]
-    assert list(table.columns) == ["GAN", "GAN, shuffled prompts", "real scenes"]
-    coloured = sum(s.subjects[0].colour is not None for s in held_out_scenes(12))
-    for claim, n in (("subject", 12), ("colour", coloured), ("setting", 12), ("style", 12)):
-        assert all(cell.endswith(f"n = {n})") for cell in table.loc[claim][["GAN", "real scenes"]]), claim
-    assert all("±" in cell for cell in table.loc["CLIP score"])
-    assert "| CLIP score | " in markdown(table), "a card can hold it"
+def test_report_is_of_the_same_prompts_as_a_method_s_and_stands_in_one_table_with_it(tiny):
+    report = measure_gan(tiny, 10, 2)
+    scenes = held_out_scenes(10)
+    assert list(report.table["prompt"]) == [prompt_of(s) for s in scenes for _ in range(2)]
+    assert list(report.table["seed"]) == [0, 1] * 10 and (report.table["seconds"] > 0).all()
+    coloured = 2 * sum(s.subjects[0].colour is not None for s in scenes)
+    for claim, n in (("subject", 20), ("colour", coloured), ("setting", 20), ("style", 20)):
+        assert report.summary.loc[claim, "painted"].endswith(f"n = {n})"), claim
+    assert list(report.summary.index) == list(CLAIMS) and "| subject | " in markdown(report.summary), "a card can hold it"
+    row = scores_of(tiny, report)
+    assert row["n"] == 20 and row["clip"] == pytest.approx(report.table["clip after"].mean(), abs=0.02)
+
+
+def test_clip_score_of_the_table_is_of_the_picture_and_its_own_prompt(tiny):
+    report = measure_gan(tiny, 20, 1)
+    x = torch.cat([to_tensor(p) for p in report.pictures])
+    cosines = (tiny.clip.encode_image(x) @ tiny.clip.encode_text([prompt_of(s) for s in held_out_scenes(20)]).T).diagonal()
+    assert scores_of(tiny, report)["clip"] == pytest.approx(float(cosines.mean()), abs=1e-3)

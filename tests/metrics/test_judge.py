@@ -69,6 +69,17 @@ def test_finds_the_claims_that_were_made(prompt, seen, found):
     assert verdict(**seen).finds(read(prompt)) == found
 
 
+@pytest.mark.parametrize(("prompt", "score"), [
+    ("a red apple in the snow", (1 / 4 + 1 / 2 + 1 / 8) / 3),  # second, first and third likeliest
+    ("an apple and a pig", 1 / 4 + 1 / 2),
+    ("a dog", 1 / 8),
+    ("hallelujah", float("nan")),
+])
+def test_score_is_the_mean_probability_of_the_claims(prompt, score):
+    seen = verdict(subject=["pig", "apple", "dog"], colour=["red"], setting=["sea", "night", "snow"])
+    assert seen.score(read(prompt)) == pytest.approx(score, nan_ok=True)
+
+
 def test_a_colour_counts_only_where_something_can_be_coloured():
     from labkit.world.sprites import natural_colour
 

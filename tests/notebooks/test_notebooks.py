@@ -48,10 +48,13 @@ SMOKE = {
         ("steps=60, batch=8, scenes=256", "steps=4, batch=4, scenes=32"),
         ("steps=48", "steps=9"),
         ("range(0, 48, 8)", "range(0, 9, 8)"),
-        ("prompt_table(lab, 100)", "prompt_table(lab, 10)"),
+        ("measure_gan(lab, 100, 1)", "measure_gan(lab, 10, 1)"),
+        ("(lab, 40, 1", "(lab, 20, 1"),
+        ("range(0, 40, 7)", "range(0, 20, 4)"),
+        ("1, GUIDED, n_jobs", "1, GUIDED.but(steps=2), n_jobs"),
         ("distance_table(lab, 200)", "distance_table(lab, 20)"),
     ],
-    "10_survey": [("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
+    "10_survey": [("steps=50", "steps=2"), ("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
                   ("range(100)", "range(5)"), ("(20_000, 1)", "(500, 1)")],
 }
 

@@ -8,13 +8,16 @@ import pytest
 from PIL import Image
 
 from labkit.image import save_png
+from labkit.metrics.judge import Verdict
 from labkit.spec import SpecError
 from labkit.survey.plan import (
+    Item,
     Plan,
     attention_item,
     flat,
     items_of_folder,
     items_of_pictures,
+    judged,
     order_of,
     png_without_metadata,
     williams,
@@ -75,6 +78,17 @@ def test_repeats_need_room():
     Plan(repeats=2, gap=4).fits(6)
     with pytest.raises(SpecError, match="min_dwell"):
         Plan(min_dwell=-1)
+
+
+def test_the_judge_s_score_goes_to_items_whose_prompts_it_knows():
+    class Judge:
+        def __call__(self, picture):
+            seen = "apple" if picture.getpixel((0, 0))[0] > 200 else "ship"
+            return Verdict(seen, "", "", "", {"subject": {"apple": 0.25, "ship": 0.75} if seen == "ship" else {"apple": 1.0}})
+
+    red, blue = (png_without_metadata(Image.new("RGB", (8, 8), c)) for c in ((250, 0, 0), (0, 0, 250)))
+    items = [Item("a", red, "an apple", scores={"clip": 0.5}), Item("b", blue, "an apple"), Item("c", blue, "hallelujah")]
+    assert [item.scores for item in judged(items, Judge())] == [{"clip": 0.5, "judge": 1.0}, {"judge": 0.25}, {}]
 
 
 def recipe(**spec) -> dict:

@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     (tmp_path / "sweep").mkdir()
     for k in range(6):
-        spec = {"prompt": f"prompt {k % 3}", "seed": 4, "guidance": {"scale": 500 * (1 + k // 3)}}
+        spec = {"prompt": ("prompt 0", "prompt 1", "an apple")[k % 3], "seed": 4, "guidance": {"scale": 500 * (1 + k // 3)}}
         recipe = {"method": "GuidedDiffusion", "spec": spec, "scores": {"clip": k / 10}, "steps_done": 3}
         save_png(Image.new("RGB", (16, 16), (40 * k, 90, 120)), tmp_path / "sweep" / f"{k}.png", recipe)
     Image.new("RGB", (40, 40)).save(tmp_path / "sweep" / "sheet.png")
@@ -60,6 +60,7 @@ def test_new_takes_a_sweep_with_its_plan_and_leaves_the_sheet_out(here, capsys):
     assert (plan.repeats, plan.min_dwell, plan.attention, plan.seed) == (1, 0.5, False, 3)
     assert items.index.tolist() == list("012345") and items["guidance__scale"].tolist() == [500] * 3 + [1000] * 3
     assert items["seed"].unique().tolist() == [4] and items["prompt"].nunique() == 3
+    assert items["score_judge"].notna().tolist() == [False, False, True] * 2, "where the prompt names what the judge knows"
     store.close()
     assert main(args) == 0, "the same again is the same survey"
     assert main(["survey", "new", "few", "sweep/0.png", "sweep/4.png", "--repeats", "0"]) == 0
