@@ -36,7 +36,7 @@ from labkit.views.notebook import duration
 LONGEST = 8000  # characters of a song: four long pages
 MOST = 12  # phrases: as many rows wait on the page
 READY = 3  # phrases that are chosen to begin with
-STRENGTHS = {"0 (unguided)": 0.0, "0.5": 0.5, "1": 1.0, "2": 2.0, "4": 4.0}
+STRENGTHS = {"0 (unguided)": 0.0, "0.5": 0.5, "1": 1.0, "2.5": 2.5, "5": 5.0}
 CONTROLS = {control.name: control for control in fields(KeyPhrases)}
 PICTURE = {control.name: control for control in fields(GuidedDiffusion)}
 LABELS = {"language": "Language", "n": "Phrases", "diversity": "Diversity", "most_words": "Words of a phrase",
@@ -152,7 +152,8 @@ def panel(lab, limits: Limits) -> None:
     with gr.Row(visible=False, equal_height=False) as pictures_box:
         with gr.Column(scale=5, min_width=300):
             gr.HTML('<h2 class="lk-part">Pictures</h2>')
-            strengths = gr.CheckboxGroup(list(STRENGTHS.items()), value=[1.0], label="Guidance strength",
+            strengths = gr.CheckboxGroup(list(STRENGTHS.items()), value=[PICTURE["guidance__strength"].default],
+                                         label="Guidance strength",
                                          info=f"A picture for every phrase and strength, {most} in one go at most",
                                          elem_id="lyrics-strengths")
             with gr.Row(equal_height=True):

@@ -55,7 +55,8 @@ def peers(lab):
         range_loss = (believed - believed.clamp(-1, 1)).square().mean() * 50
         g = -torch.autograd.grad(clip + range_loss, leaf)[0]
         eps = eps - math.sqrt(1 - now) * g / g.norm()
-        x = ddim_step((x - math.sqrt(1 - now) * eps) / math.sqrt(now), eps, now, after, 0.0, torch.zeros(()))
+        x = ddim_step((x - math.sqrt(1 - now) * eps) / math.sqrt(now), eps, now, after, SPEC.sampler.eta,
+                      torch.randn(x.shape, generator=rng))
         return ((believed.detach().clamp(-1, 1) + 1) * 127.5).byte().cpu()
 
     return step

@@ -73,11 +73,11 @@ def strength_study(lab, prompts: int = 3, steps: Sequence[int] = (25, 50, 100, 2
                    strength: float = GUIDED.guidance.strength, scale: float = 1000.0, seed: int = 0,
                    n_jobs: int = -1) -> tuple[pd.DataFrame, list[Image.Image]]:
     """Every prompt at every number of steps, by the strength and by the classic scale: the CLIP score at the end, and how far
-    guidance moved the picture (root mean square of the difference from the unguided one, in [0, 1]). DDIM's way from noise to
-    picture is deterministic, so that the unguided pictures of one seed are nearly the same at any number of steps."""
+    guidance moved the picture (root mean square of the difference from the unguided one, in [0, 1]). With eta = 0, as here,
+    DDIM's way from noise to picture is deterministic: unguided pictures of one seed are nearly the same at any number."""
     ways = {"unguided": Guidance(strength=0), "strength": Guidance(strength=strength),
             "classic scale": Guidance(strength=None, clip_guidance_scale=scale)}
-    return _study(lab, {(name, n): GUIDED.but(guidance=g, steps=n) for n in steps for name, g in ways.items()},
+    return _study(lab, {(name, n): GUIDED.but(guidance=g, steps=n, sampler__eta=0) for n in steps for name, g in ways.items()},
                   ("way", "steps"), prompts, seed, n_jobs, apart=lambda key: ("unguided", key[1]))
 
 

@@ -143,7 +143,7 @@ def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
     return pd.DataFrame(table).T
 
 
-def diffusion_table(lab, n: int = 500, steps: int = 50) -> pd.DataFrame:
+def diffusion_table(lab, n: int = 500, steps: int = 100) -> pd.DataFrame:
     """KID in the judge's features of `n` unguided samples against as many unseen scenes; beside it that of scenes against
     scenes (as good as it gets) and of noise of the scenes' mean and spread (as bad)."""
     bank = scene_bank("test", 2 * n)

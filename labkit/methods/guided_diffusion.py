@@ -56,7 +56,7 @@ class DiffusionCanvas(Spec):
 class Guidance(Spec):
     """What leans on the picture, and how hard."""
 
-    strength: float | None = Field(1.0, ge=0, le=20, description="Share of the noise taken away; none: classic scales")
+    strength: float | None = Field(2.5, ge=0, le=20, description="Share of the noise taken away; none: classic scales")
     clip_guidance_scale: float = Field(1000.0, ge=0, le=1e6, description="Weight of CLIP's loss")
     range_scale: float = Field(5000.0, ge=0, le=1e6, description="Weight of pixels of x̂_0 beyond [-1, 1]; the notebooks had 50")
     tv_scale: float = Field(0.0, ge=0, le=1e6, description="Weight of the total variation: smoother pictures")
@@ -67,7 +67,7 @@ class Sampler(Spec):
     """How a step is taken."""
 
     name: Literal["ddim", "ddpm"] = Field("ddim", description="ddpm adds noise at every step, ddim as much as eta says")
-    eta: float = Field(0.0, ge=0, le=1, description="DDIM's share of DDPM's noise")
+    eta: float = Field(1.0, ge=0, le=1, description="DDIM's share of DDPM's noise; 0: the first noise decides all")
 
 
 class GuidedDiffusion(Method):

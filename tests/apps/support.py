@@ -24,7 +24,7 @@ def tiny_lab() -> Lab:
         tokenizer = SubwordTokenizer(train_tokenizer(["a red apple in the snow"], config.vocab_size), 24)
         clip = Encoder(PocketCLIP(config), tokenizer, 32, MEAN, STD, "pocket", "c" * 64, unknown_words)
         vqgan = VQGAN(VQGANConfig(32, (1, 1, 1), 1, (), 64, 8, 8, 16)).eval().requires_grad_(False)
-        diffusion = PocketDiffusion(PocketDiffusionConfig(widths=(32, 32))).eval().requires_grad_(False)
+        diffusion = PocketDiffusion(PocketDiffusionConfig(block=4, widths=(32, 32))).eval().requires_grad_(False)
         judge, other = (VGGClassifier([[8], [8]], {a: len(classes(a)) for a in HEADS}) for _ in range(2))
     lab = Lab(device="cpu")
     lab._models.update(clip=clip, guide=clip, vqgan=vqgan, diffusion=diffusion, judge=Judge(judge),

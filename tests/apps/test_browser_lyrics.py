@@ -50,7 +50,7 @@ def test_song_phrases_picture_zip(address, chromium, tmp_path):
         expect(card).to_have_count(1)
         expect(card).to_be_visible()
         expect(card).to_contain_text("→ a hallelujah apple")
-        expect(card).to_contain_text("strength 1, CLIP")
+        expect(card).to_contain_text("strength 2.5, CLIP")
         expect(card).to_contain_text("never seen 'hallelujah'")
         expect(page.locator("#lyrics-keep")).to_have_count(0)
         expect(page.locator("#lyrics-run")).to_be_enabled()

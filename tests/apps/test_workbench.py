@@ -63,7 +63,7 @@ def test_what_may_be_empty_and_what_spans_orders_of_magnitude_is_typed():
     controls = diffuse.PAGE.controls
     strength, clip, skip = (controls[n] for n in ("guidance__strength", "guidance__clip_guidance_scale", "canvas__skip"))
     made = component(strength, LOCAL)
-    assert isinstance(made, gr.Number) and (made.value, made.minimum, made.maximum) == (1, 0, 20)
+    assert isinstance(made, gr.Number) and (made.value, made.minimum, made.maximum) == (2.5, 0, 20)
     assert made.placeholder == "none" and made.preprocess(None) is None
     assert isinstance(component(clip, LOCAL), gr.Number) and isinstance(component(skip, LOCAL), gr.Slider)
 

@@ -68,12 +68,12 @@ def test_losses_in_closed_form():
     assert float(tv_loss(x)) == pytest.approx((1.5**2 + 1.5**2 + 3.5**2 + 0.5**2) / 4)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("sampler", [{"name": "ddim", "eta": 0}, {"name": "ddim", "eta": 1}, {"name": "ddpm"}])
 def test_the_range_term_is_the_gradient_with_respect_to_x_by_finite_differences(linear, sampler):
     """The peers take it with respect to x_in, of which x̂_0 is no function: nothing comes of it."""
     scale = 5.0
     only = {"strength": None, "clip_guidance_scale": 0, "range_scale": scale}
-    guided, plain = (steps(linear, guidance=g, sampler={"name": sampler}) for g in (only, {**only, "range_scale": 0}))
+    guided, plain = (steps(linear, guidance=g, sampler=sampler) for g in (only, {**only, "range_scale": 0}))
     start, h = guided[0].extras["x"].double(), 1e-4
 
     def loss(x):
@@ -86,11 +86,12 @@ def test_the_range_term_is_the_gradient_with_respect_to_x_by_finite_differences(
     shift = float(((guided[1].extras["x"] - plain[1].extras["x"]) * spot).sum())
     now, after = (float(guided[k].extras["alpha_bar"]) for k in (0, 1))
     beta = 1 - now / after
-    if sampler == "ddpm":  # σ² g
-        wanted = -scale * slope * beta * (1 - after) / (1 - now)
+    variance = beta * (1 - after) / (1 - now)
+    if sampler["name"] == "ddpm":  # σ² g
+        wanted = -scale * slope * variance
     else:  # ε' = ε − √(1 − ᾱ) g, in x̂_0 and in the direction to x_t
-        g = -scale * slope
-        wanted = math.sqrt(after) * (1 - now) * g / math.sqrt(now) - math.sqrt(1 - after) * math.sqrt(1 - now) * g
+        g, onward = -scale * slope, math.sqrt(1 - after - sampler["eta"] ** 2 * variance)
+        wanted = math.sqrt(after) * (1 - now) * g / math.sqrt(now) - onward * math.sqrt(1 - now) * g
     assert shift == pytest.approx(wanted, rel=1e-3)
 
 

@@ -32,9 +32,10 @@ SMOKE = {
         ('value = "80"', 'value = "3"'),
     ],
     "09_lyrics_to_pictures": [
+        ("steps=100", "steps=4"),
         ("steps=50", "steps=4"),
         ("at = [0, 9, 19, 29, 39, 49]", "at = [0, 1, 3]"),
-        ("strengths = (0, 0.25, 0.5, 1, 2, 4)", "strengths = (0, 1)"),
+        ("strengths = (0, 0.5, 1, 2.5, 5, 10)", "strengths = (0, 1)"),
         ("prompts=4, steps=25", "prompts=1, steps=2"),
         ("prompts=2, steps=(25, 50, 100, 250)", "prompts=1, steps=(2, 3)"),
         ('steps=25, folder="out/notebook-09"', 'steps=2, folder="out/notebook-09"'),
