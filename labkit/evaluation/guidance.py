@@ -38,7 +38,8 @@ class Ways:
 
 
 def compare_ways(lab, prompts: int = 25, seeds: int = 2, steps: int = 50, n_jobs: int = -1) -> Ways:
-    """Held-out prompts × seeds, painted by the diffusion model alone, by CLIP's ascent on the pixels alone and by both.
+    """Held-out prompts × seeds, painted by the diffusion model alone, by CLIP's ascent on the pixels alone and by both; each
+    picture has a seed of its own, the same in all three ways.
 
     KID is in the judge's features, between the pictures and as many unseen one-subject scenes in the flat style, which the
     prompts ask for; its spread is over random halves. `seconds` are of one thread.
@@ -47,7 +48,8 @@ def compare_ways(lab, prompts: int = 25, seeds: int = 2, steps: int = 50, n_jobs
     ways = {"diffusion, unguided": (lab, UNGUIDED.but(steps=steps)),
             "CLIP ascent on pixels": (pixels, ON_PIXELS.but(steps=steps)),
             "guided diffusion": (lab, GUIDED.but(steps=steps))}
-    reports = {name: measure_painting(a_lab, prompts, seeds, spec, n_jobs=n_jobs) for name, (a_lab, spec) in ways.items()}
+    reports = {name: measure_painting(a_lab, prompts, seeds, spec, n_jobs=n_jobs, own_seeds=True)
+               for name, (a_lab, spec) in ways.items()}
     return Ways(ways_table(lab, reports), reports)
 
 

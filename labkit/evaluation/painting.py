@@ -98,10 +98,12 @@ def _paint(spec: Method, arguments: tuple[tuple[str, str], ...]) -> Painted:
 
 
 def measure_painting(lab, prompts: int = 100, seeds: int = 2, template: Method | None = None, tuning: bool = False,
-                     n_jobs: int = -1) -> PaintingReport:
-    """Paint `prompts` held-out combinations with each of `seeds` seeds and let the judge look."""
+                     n_jobs: int = -1, own_seeds: bool = False) -> PaintingReport:
+    """Paint `prompts` held-out combinations with each of `seeds` seeds and let the judge look. The seeds are the same for every
+    prompt, or with `own_seeds` all different: unguided pictures of one seed are one picture."""
     template = template or VQGANCLIP(prompt="-")
-    jobs = [(s, template.but(prompt=prompt_of(s), seed=k)) for s in held_out_scenes(prompts, tuning) for k in range(seeds)]
+    jobs = [(s, template.but(prompt=prompt_of(s), seed=k + own_seeds * n * seeds))
+            for n, s in enumerate(held_out_scenes(prompts, tuning)) for k in range(seeds)]
     return report_on(lab, [(s, spec.seed) for s, spec in jobs], paint_all([spec for _, spec in jobs], lab, n_jobs))
 
 
