@@ -18,8 +18,7 @@ NOTES = {
     "vqgan": "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
     "diffusion": "It draws scenes of no particular subject: what is in a picture comes from the CLIP that guides it.",
     "gan": "It draws flat scenes with one subject, as far as about an hour on the CPU took it, and is here to be compared: the "
-           "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, so that its CLIP score "
-           "is no independent figure; the judge's are.",
+           "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, the judge had none.",
     "judge": "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph "
              "included. It is a measure, never a guide.",
     "perceptual": "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
