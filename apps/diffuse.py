@@ -13,10 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
-from apps import workbench
-from apps.page import Page
 from labkit.methods.guided_diffusion import GuidedDiffusion
-from labkit.views import app
+from labkit.views.gradio import app, workbench
+from labkit.views.gradio.page import Page
 
 PAGE = Page(
     method=GuidedDiffusion, title="Diffuse", words="Noise becomes a picture, and CLIP tells every step where to lean.",

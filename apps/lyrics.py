@@ -21,17 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 import gradio as gr
 from PIL import Image
 
-from apps import batch
-from apps.page import EVERY_S
-from apps.workbench import Runs
 from labkit.lyrics import KeyPhrases, KeyPhrasesResult, examples
 from labkit.methods.guided_diffusion import GuidedDiffusion
+from labkit.runs.status import duration
 from labkit.spec import SpecError
-from labkit.views import app
-from labkit.views.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.controls import build as build_spec
 from labkit.views.controls import fields
-from labkit.views.notebook import duration
+from labkit.views.gradio import app, batch
+from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
+from labkit.views.gradio.page import EVERY_S
+from labkit.views.gradio.workbench import Runs
 
 LONGEST = 8000  # characters of a song: four long pages
 MOST = 12  # phrases: as many rows wait on the page

@@ -13,11 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
-from apps import workbench
-from apps.page import Page
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.prompt import parse_story
-from labkit.views import app
+from labkit.views.gradio import app, workbench
+from labkit.views.gradio.page import Page
 
 PAGE = Page(
     method=VQGANCLIP, title="Paint", words="Type what you want to see and watch VQGAN+CLIP look for it.",

@@ -21,8 +21,8 @@ from labkit.clip.patches import patch_map
 from labkit.clip.similarity import SimilarityMatrix, SimilarityResult
 from labkit.image import open_upload
 from labkit.spec import SpecError
-from labkit.views.app import COMPUTE, LOCAL, PRIVATE, Limits, blocks, component, header, main, notices_html, plain_errors
 from labkit.views.controls import fields
+from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits, blocks, component, header, main, notices_html, plain_errors
 from labkit.world import caption, classes, render, sample_scene
 
 MOST = 24  # texts, and pictures: more cannot be read in a figure this wide

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 import gradio as gr
 
 from apps import diffuse, lyrics, paint, similarity, survey
-from labkit.views.app import LOCAL, Limits, blocks, header, main
+from labkit.views.gradio.app import LOCAL, Limits, blocks, header, main
 
 TABS = {"Paint": paint.panel, "Diffuse": diffuse.panel, "Lyrics": lyrics.panel, "Survey": survey.panel,
         "Similarity": similarity.panel}

@@ -25,12 +25,12 @@ from gradio.context import Context
 
 from labkit.survey.consent import AGE_BANDS, GENDERS
 from labkit.survey.report import export
+from labkit.survey.results import results, settings_of
 from labkit.survey.session import DEFAULT_STORE, Screen, Visits, names_of, open_store
 from labkit.survey.words import LANGUAGES, WORDS, choices, language_of
-from labkit.views import app
-from labkit.views.app import LOCAL, LOCAL_HOSTS, PRIVATE, Limits
-from labkit.views.survey_results import results, settings_of
-from labkit.views.survey_stage import CSS, SCRIPT, consent_html, stage_html
+from labkit.views.gradio import app
+from labkit.views.gradio.app import LOCAL, LOCAL_HOSTS, PRIVATE, Limits
+from labkit.views.gradio.survey_stage import CSS, SCRIPT, consent_html, stage_html
 
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}  # a vote waits behind nothing
 

@@ -22,12 +22,12 @@ _HOMES = {
     "labkit.clip.similarity": "SimilarityMatrix",
     "labkit.lyrics": "KeyPhrases",
     "labkit.check": "check_environment format_findings",
-    "labkit.views.result": "Result collect",
-    "labkit.views.notebook": "show",
+    "labkit.runs.result": "Result collect",
+    "labkit.views.notebook.show": "show",
     "labkit.views.controls": "widgets",
-    "labkit.views.replay": "replay spec_from_png",
-    "labkit.views.sweep": "sweep",
-    "labkit.views.video": "write_video",
+    "labkit.runs.replay": "replay spec_from_png",
+    "labkit.runs.sweep": "sweep",
+    "labkit.runs.film": "write_video",
     "labkit.zoo": "WeightsError models",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -43,6 +43,7 @@ LAYERS = [
     {"clip", "latents", "lyrics", "metrics", "world"},
     {"lab"},
     {"methods", "training", "survey"},
+    {"runs"},
     {"evaluation"},
     {"views", "check"},
     {"__main__"},

@@ -19,8 +19,8 @@ from labkit.lyrics.scores import ABSTRACT, PICTURES, TERMS, likeness, mmr, overl
 from labkit.lyrics.words import WORD, distinct_lines, language_of, normalise, script, seed_words, stop_words
 from labkit.prompt import parse
 from labkit.spec import NonFiniteError, SpecError
-from labkit.views import cli_lyrics
-from labkit.views.cli_run import slug
+from labkit.views.cli import phrases
+from labkit.views.cli.run import slug
 from tests.conformance import TinyLab, pocket_lab
 
 ABSTRACT_LINES = ["what is the meaning of eternity", "I have faith and hope", "my reason is freedom", "justice and virtue"]
@@ -367,7 +367,7 @@ def test_a_text_of_stop_words_gives_an_empty_table(tiny):
     full = KeyPhrases(text="the moon").compute(tiny).table
     assert result.table.empty and list(result.table.columns) == list(full.columns)
     assert "all are stop words" in result.notices and result.prompts() == []
-    assert result.figure()._repr_png_() and cli_lyrics.report(result) == "no phrase was found"
+    assert result.figure()._repr_png_() and phrases.report(result) == "no phrase was found"
 
 
 def test_words_of_another_script_are_told(tiny):
@@ -477,7 +477,7 @@ def command(tiny, monkeypatch):
     import labkit.lab
 
     monkeypatch.setattr(labkit.lab, "Lab", lambda **names: tiny)
-    return cli_lyrics.phrases
+    return phrases.phrases
 
 
 def test_command_prints_every_term_and_line(command, tmp_path, capsys):

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from apps import studio
 from labkit.image import read_recipe
-from labkit.views.app import LOCAL, launch
+from labkit.views.gradio.app import LOCAL, launch
 from tests.apps.browser import visitor
 from tests.apps.support import Slow, tiny_lab
 

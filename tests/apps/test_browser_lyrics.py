@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from apps import lyrics
 from labkit.image import read_recipe
-from labkit.views.app import PUBLIC, launch
+from labkit.views.gradio.app import PUBLIC, launch
 from tests.apps.browser import visitor
 from tests.apps.support import Slow, tiny_lab
 

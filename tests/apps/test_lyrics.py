@@ -8,13 +8,14 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from apps import batch, lyrics
+from apps import lyrics
 from labkit.image import read_recipe
 from labkit.lyrics import KeyPhrases
 from labkit.methods.guided_diffusion import GuidedDiffusion
 from labkit.spec import SpecError
-from labkit.views.app import COMPUTE, LOCAL, PUBLIC, launch
 from labkit.views.cli import main
+from labkit.views.gradio import batch
+from labkit.views.gradio.app import COMPUTE, LOCAL, PUBLIC, launch
 from tests.apps.support import tiny_lab
 
 SONG = "A red apple in the snow\nhallelujah, a ship on the sea\na ship on the sea\n"

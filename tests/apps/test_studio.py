@@ -16,14 +16,14 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from apps import diffuse, lyrics, paint, similarity, studio
-from apps.page import notebook_cell, restored, spec_from, values_of
 from labkit.image import ImageError, ImageInput, read_recipe, save_png
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step
-from labkit.views import app
-from labkit.views.app import LOCAL, PUBLIC, component, launch, read_args, stream
 from labkit.views.controls import fields
-from labkit.views.result import Result
+from labkit.views.gradio import app
+from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch, read_args, stream
+from labkit.views.gradio.page import notebook_cell, restored, spec_from, values_of
 from tests.apps.support import Slow, tiny_lab
 
 ENDPOINTS = ["/diffuse", "/occlusion_map", "/paint", "/phrases", "/recipe", "/similarity"]

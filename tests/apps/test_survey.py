@@ -14,15 +14,15 @@ from PIL import Image
 
 from apps import survey
 from labkit.survey import Item, Plan, Store
+from labkit.survey import results as survey_results
 from labkit.survey.consent import AGE_BANDS, CONSENT, GENDERS
 from labkit.survey.plan import png_without_metadata
 from labkit.survey.report import demographics, history_of, progress, votes_of
+from labkit.survey.results import results, settings_of
 from labkit.survey.session import DEFAULT_STORE, Screen, Visits, names_of, open_store
 from labkit.survey.words import ANSWERS, LANGUAGES, WORDS, choices, language_of
-from labkit.views import survey_results
-from labkit.views.app import PUBLIC
-from labkit.views.survey_results import results, settings_of
-from labkit.views.survey_stage import LARGE, consent_html, data_url, stage_html
+from labkit.views.gradio.app import PUBLIC
+from labkit.views.gradio.survey_stage import LARGE, consent_html, data_url, stage_html
 
 NASTY = '<img src=x onerror="alert(1)"> ${value} {{value}}'
 

@@ -14,7 +14,7 @@ from labkit.survey.plan import png_without_metadata
 from labkit.survey.report import demographics, history_of, progress
 from labkit.survey.schema import places, votes
 from labkit.survey.session import Visits
-from labkit.views.app import LOCAL, launch
+from labkit.views.gradio.app import LOCAL, launch
 from tests.apps.browser import visitor
 
 pytestmark = pytest.mark.browser

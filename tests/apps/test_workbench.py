@@ -9,13 +9,14 @@ import torch
 from gradio_client import Client
 from PIL import Image
 
-from apps import diffuse, paint, studio, workbench
-from apps.page import inside_html, judged, notebook_cell, restored, spec_from, values_of
+from apps import diffuse, paint, studio
 from labkit.image import ImageInput, read_recipe, save_png
 from labkit.methods.guided_diffusion import GuidedDiffusion
+from labkit.runs.result import Result
 from labkit.spec import SpecError, Step
-from labkit.views.app import LOCAL, PUBLIC, component, launch
-from labkit.views.result import Result
+from labkit.views.gradio import workbench
+from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch
+from labkit.views.gradio.page import inside_html, judged, notebook_cell, restored, spec_from, values_of
 from tests.apps.support import tiny_lab
 
 PAGES = [paint.PAGE, diffuse.PAGE]

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from labkit.runs.checkpoint import train_to_disk
 from labkit.spec import METHODS, NonFiniteError, Training
 from labkit.training import TRAININGS, training
-from labkit.views.checkpoint import train_to_disk
 from labkit.world import classes, world_hash
 from labkit.zoo import load_tensors
 from tests.conformance import TinyLab, assert_same, condition, global_randomness, through_disk

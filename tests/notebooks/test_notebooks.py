@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit.views import address
-from labkit.views.notebooks import BUDGET, FOLDER, WIDGET, code_digest, execute, models_digest, tagged
+from labkit.views.notebook import address
+from labkit.views.notebook.execute import BUDGET, FOLDER, WIDGET, code_digest, execute, models_digest, tagged
 
 ROOT = FOLDER.parent
 NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}

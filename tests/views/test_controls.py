@@ -11,10 +11,10 @@ from PIL import Image
 from pydantic import Field
 
 from labkit.image import ImageInput
+from labkit.runs.replay import load_methods
 from labkit.spec import METHODS, Spec, SpecError
 from labkit.views import controls
 from labkit.views.controls import build, fields, widgets
-from labkit.views.replay import load_methods
 from tests.views.support import Noise, Paper
 
 load_methods()

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from labkit.image import read_recipe
+from labkit.runs.status import duration
 from labkit.spec import SpecError
-from labkit.views import demo as view
 from labkit.views.cli import main
-from labkit.views.demo import PROMPTS, demo, report
-from labkit.views.notebook import duration
+from labkit.views.demo import paint as view
+from labkit.views.demo.paint import PROMPTS, demo, report
 from labkit.world import read
 from tests.conformance import TinyLab
 

@@ -1,0 +1,1 @@
+"""A run on disk and in time: its result, recipe and replay, sweeps, checkpoints, films, workers."""

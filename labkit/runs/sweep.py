@@ -1,0 +1,154 @@
+"""One spec over a grid of values: `sweep(spec, over={"seed": [0, 1], "cutouts__cutn": [8, 16]}, folder="out")`.
+
+The cells run through `joblib.Parallel` and no backend is named, so the caller's one line decides where:
+
+    with joblib.parallel_config(n_jobs=4): ...                        # processes of this machine
+    client = distributed.Client("scheduler:8786")
+    with joblib.parallel_config(backend="dask"): sweep(...)           # a Dask cluster that sees the same folder
+
+A finished cell is a PNG in the folder, named by its spec and models; the next run skips it. A worker that dies in the
+middle leaves nothing under that name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+from PIL import Image
+
+from labkit.image import contact_sheet, read_recipe, save_png
+from labkit.lab import Lab
+from labkit.spec import Method, SpecError
+from labkit.runs.result import collect
+
+LabSource = Lab | dict[str, Any] | Callable[[], Any] | None
+
+# One lab per process and kind of lab: a worker loads its models for its first cell only.
+_LABS: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep. `table` has a row per cell: a column per axis, the last scores, `seconds` of the run, `path`
+    of the PNG, `error` ("" if none) and `skipped` (whether it was there before)."""
+
+    table: pd.DataFrame
+    axes: dict[str, list]
+
+    def sheet(self):
+        """A contact sheet: the last axis runs along the rows, the others downwards; a failed cell is grey."""
+        images, labels = [], []
+        for _, row in self.table.iterrows():
+            labels.append(", ".join(f"{name.replace('__', '.')} {shown(row[name])}" for name in self.axes))
+            images.append(_load(row["path"]) if not row["error"] else None)
+        size = next((image.size for image in images if image is not None), (64, 64))
+        blank = Image.new("RGB", size, (160, 160, 160))
+        images = [blank if image is None else image for image in images]
+        labels = [f"{label} (failed)" if e else label for label, e in zip(labels, self.table["error"], strict=True)]
+        return contact_sheet(images, labels, columns=len(list(self.axes.values())[-1]))
+
+
+def sweep(
+    spec: Method,
+    over: dict[str, Sequence],
+    lab: LabSource = None,
+    folder: str | Path = "out/sweep",
+    n_jobs: int | None = None,
+) -> Sweep:
+    """Run `spec` for every combination of the values in `over` (`a__b` is field b of the nested spec a).
+
+    lab     the arguments of `Lab` as a table, a `Lab` (workers build one like it), or a top-level function that
+            makes one. None: the pocket models.
+    folder  where finished cells stay; a cluster's workers must see it under the same path.
+    n_jobs  as joblib's; None leaves it to `joblib.parallel_config`.
+    Raises `SpecError` before any cell runs when a value is out of bounds. What fails later stays in the table as the
+    cell's `error`, and the other cells run on. An interrupt ends the sweep; the finished cells stay.
+    """
+    axes = {name: list(values) for name, values in over.items()}
+    if empty := [name for name, values in axes.items() if not values]:
+        raise SpecError(f"over: {', '.join(empty)} has no values; give at least one")
+    if not axes:
+        raise SpecError("over: names no axis; give at least one field with its values")
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    specs = [spec.but(**point) for point in points]
+    source = _source(lab)
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run_cell)(cell, source, str(folder)) for cell in specs)
+    table = pd.DataFrame([{**point, **row} for point, row in zip(points, rows, strict=True)])
+    ends = ["seconds", "path", "error", "skipped"]
+    return Sweep(table[[name for name in table.columns if name not in ends] + ends], axes)
+
+
+def run_cell(spec: Method, source: dict | Callable[[], Any], folder: str) -> dict:
+    """One cell, in whatever process: its row of the table."""
+    try:
+        return _run_cell(spec, _lab(source), Path(folder))
+    except Exception as error:  # the row keeps it: one bad cell must not stop the others
+        return {"seconds": float("nan"), "path": "", "error": f"{type(error).__name__}: {error}", "skipped": False}
+
+
+def _run_cell(spec: Method, lab, folder: Path) -> dict:
+    models = lab.fingerprints(spec.needs)
+    made_by = hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()[:8]
+    path = folder / f"{spec.digest()}-{made_by}.png"
+    if path.exists():
+        return _row(path, skipped=True)
+    result = collect(spec, lab)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.image is None:
+        raise ValueError(f"{type(spec).__name__} ended without a picture")
+    scores = {name: score for name, score in result.scores.items() if math.isfinite(score)}  # JSON knows no NaN
+    save_png(result.image, path, {**result.recipe, "scores": scores, "seconds": round(result.seconds, 3)})
+    return _row(path, skipped=False)
+
+
+def _row(path: Path, skipped: bool) -> dict:
+    recipe = read_recipe(path)
+    ends = {"seconds": recipe.get("seconds"), "path": str(path), "error": "", "skipped": skipped}
+    return {**recipe.get("scores", {}), **ends}
+
+
+def _source(lab: LabSource) -> dict | Callable[[], Any]:
+    """What a worker makes its lab from: never the models themselves."""
+    if not isinstance(lab, Lab):
+        if lab is not None and not callable(lab) and not isinstance(lab, dict):
+            raise SpecError(f"lab: is a Lab, a table of its arguments or a function; got {type(lab).__name__}")
+        return {} if lab is None else lab
+    source = lab.arguments
+    _LABS[_key(source)] = lab
+    return source
+
+
+def _key(source: dict | Callable) -> str:
+    if isinstance(source, dict):
+        return json.dumps(source, sort_keys=True, default=str)
+    return f"{source.__module__}.{source.__qualname__}"
+
+
+def _lab(source: dict | Callable):
+    key = _key(source)
+    if key not in _LABS:
+        _LABS[key] = Lab(**source) if isinstance(source, dict) else source()
+    return _LABS[key]
+
+
+def _load(path: str):
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def shown(value: Any, longest: int = 24) -> str:
+    """A value as a label shows it."""
+    text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,203 @@
+"""The command `survey`: make one of a sweep's pictures, show its page, read its results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+import labkit
+from labkit.spec import SpecError
+from labkit.views.cli import COLUMNS, DONE, MISTAKE, say
+from labkit.views.cli.flags import maybe, parse, read_options
+from labkit.views.cli.tools import _hand_over
+
+STORE = "sqlite:///out/survey.db"  # session.DEFAULT_STORE, whose module takes seconds to import
+USAGE = """usage: labkit survey COMMAND …
+
+  new NAME FOLDER|FILE.png …   a survey of the pictures of a sweep, or of PNGs that labkit saved
+  list                         the surveys of a store, the newest first
+  open NAME …                  the page on which people rate, on 127.0.0.1; --results adds the
+                               organiser's, and other flags are the page's own, such as --port
+  results NAME                 statistics and intervals; --out DIR writes charts, table and votes
+
+`labkit survey COMMAND --help` lists its flags"""
+
+
+@dataclass
+class StoreFlags:
+    """Where surveys are kept."""
+
+    store: Annotated[str, arg(metavar="URL", help="sqlite:///file.db or postgresql://user@host/name")] = STORE
+
+
+@dataclass
+class NewOptions(StoreFlags):
+    """Make a survey."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME", help="What it is called")]] = field(kw_only=True)
+    pictures: Positional[
+        Annotated[tuple[str, ...], arg(metavar="FOLDER|FILE.png", help="A sweep's folder, or PNGs with recipes")]
+    ] = ()
+
+
+@dataclass
+class ListOptions(StoreFlags):
+    """The surveys of a store, the newest first."""
+
+
+@dataclass
+class ResultsOptions(StoreFlags):
+    """What a survey has found so far, of attentive raters."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME", help="Which survey")]] = field(kw_only=True)
+    out: Annotated[str | None, maybe("Write charts (PNG), the table and all votes (CSV, JSON) there", "DIR")] = None
+    by: Annotated[str | None, maybe("The setting to compare, as in guidance.scale; else the first that varies", "FIELD")] = None
+    language: Annotated[Literal["en", "ru"], arg(help="Of the charts")] = "en"
+
+
+def survey(args: list[str]) -> int:
+    """`labkit survey new|list|open|results …`."""
+    commands: dict[str, Callable[[list[str]], int]] = {"new": new, "list": listed, "open": opened, "results": found}
+    if not args or args[0] in ("-h", "--help"):
+        print(USAGE)
+        return DONE if args else MISTAKE
+    if args[0] not in commands:
+        raise SpecError(f"survey {args[0]}: is none of {', '.join(commands)}")
+    try:
+        return commands[args[0]](args[1:])
+    except SpecError:
+        raise
+    except ValueError as error:  # the store's and the statistics' way to refuse: field, value, remedy
+        text = str(error)
+        raise SpecError(text.replace("url", "--store", 1) if text.startswith("url") else text) from None
+
+
+def new(args: list[str]) -> int:
+    """`labkit survey new NAME FOLDER|FILE.png …`."""
+    from labkit.lab import Lab
+    from labkit.survey import Plan
+    from labkit.survey.plan import items_of_pictures, judged
+    from labkit.survey.session import open_store
+
+    typed, options = parse("survey new", Plan, NewOptions, args)
+    plan = typed.build()
+    files = pictures_of(options.pictures)
+    items = items_of_pictures(files)
+    plan.fits(len(items))  # before a database is made
+    open_store(options.store, make=True).create(options.name, plan, judged(items, Lab().judge))
+    print(f"{options.name}: {len(items)} pictures, {plan.repeats} of them twice{', an attention item' * plan.attention}")
+    say(f"labkit survey open {options.name}{stored(options.store)}   shows the page on which people rate")
+    return DONE
+
+
+def pictures_of(names: tuple[str, ...]) -> list[Path]:
+    """The PNGs that were named, and those with a recipe in folders that were: a sweep's contact sheet has none.
+
+    Raises FileNotFoundError, SpecError.
+    """
+    from labkit.survey.plan import pictures_of_folder
+
+    if not names:
+        raise SpecError("pictures: are missing; give the folder of a sweep, or PNGs that labkit saved")
+    found: list[Path] = []
+    for path in map(Path, names):
+        if not path.exists():
+            raise FileNotFoundError(f"pictures: {path}: no such file or folder; run a sweep, and give its folder")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        kept, left = pictures_of_folder(path)
+        if not kept:
+            raise SpecError(f"pictures: {str(path)!r} holds {len(left)} PNGs, none with a recipe; give the folder of a sweep")
+        if left:
+            some = ", ".join(picture.name for picture in left[:3])
+            say(f"{path}: left out, as without a recipe: {some}{f' and {len(left) - 3} more' * (len(left) > 3)}")
+        found += kept
+    return found
+
+
+def listed(args: list[str]) -> int:
+    """`labkit survey list`."""
+    from labkit.survey.report import progress
+    from labkit.survey.session import names_of, open_store
+
+    options = read_options("survey list", ListOptions, args)
+    store = open_store(options.store)
+    rows = names_of(store) if store else []
+    if not rows:
+        print("no survey yet")
+        say("labkit survey new NAME FOLDER   makes one of a sweep's pictures")
+        return DONE
+    width = max(len(name) for name, _, _ in rows)
+    print(f"{'name':<{width}}  pictures  raters  finished  votes")
+    for name, pictures, _ in rows:
+        counts = progress(store, name)
+        print(f"{name:<{width}}  {pictures:>8}  {counts['raters']:>6}  {counts['finished']:>8}  {counts['votes']:>5}")
+    return DONE
+
+
+def opened(args: list[str]) -> int:
+    """`labkit survey open NAME …`: the page in a process of its own; its flags are the page's, which says what is wrong."""
+    page = Path(labkit.__file__).resolve().parents[1] / "apps" / "survey.py"
+    if not page.is_file():
+        raise FileNotFoundError("apps/survey.py is not here: an installed labkit carries no apps. Run this command in a "
+                                "checkout of labkit, after `pip install -e . --no-deps`")
+    named = args[:1] and not args[0].startswith("-")
+    return _hand_over([str(page), *(["--survey", *args] if named else args)], None)
+
+
+def found(args: list[str]) -> int:
+    """`labkit survey results NAME`."""
+    from labkit.survey.report import export
+    from labkit.survey.results import results
+
+    options = read_options("survey results", ResultsOptions, args)
+    out = Path(options.out) if options.out else None
+    if out and out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"--out: {out} is a file; give a folder")
+    store = store_of(options.store, options.name)
+    by = options.by.replace(".", "__").replace("-", "_") if options.by else None
+    result = results(store, options.name, by, options.language)
+    print(f"{options.name}: " + ", ".join(f"{n} {what}" for what, n in result.progress.items()))
+    shown = result.table.assign(prompt=result.table["prompt"].str.slice(0, 40))
+    print(shown.to_string(float_format="{:.2f}".format, line_width=COLUMNS, na_rep=""))
+    print(*result.lines, sep="\n")
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        for kind, figure in result.figures.items():
+            figure.savefig(out / f"{kind}.png", dpi=130)
+            print(out / f"{kind}.png")
+        result.table.to_csv(out / "statistics.csv")
+        (out / "statistics.json").write_text(json.dumps(
+            {"survey": options.name, "by": result.by, "progress": result.progress, "lines": result.lines,
+             "pictures": json.loads(result.table.reset_index().to_json(orient="records"))}, ensure_ascii=False, indent=1),
+            encoding="utf-8")  # fmt: skip
+        print(out / "statistics.csv", out / "statistics.json", sep="\n")
+        print(export(store, options.name, out / "votes.csv"), export(store, options.name, out / "votes.json"), sep="\n")
+    return DONE
+
+
+def store_of(url: str, name: str):
+    """The store that holds the survey. Raises SpecError where there is none of this name."""
+    from labkit.survey.session import names_of, open_store
+
+    store = open_store(url)
+    there = [row[0] for row in names_of(store)] if store else []
+    if name not in there:
+        from labkit.survey.session import bare_url
+
+        raise SpecError(f"NAME: {name!r} is no survey in {bare_url(url)}; there is {', '.join(there) or 'none'}. "
+                        "`labkit survey new NAME FOLDER` makes one")
+    return store
+
+
+def stored(url: str) -> str:
+    """How a command names a store that is not the default one; without a password."""
+    from labkit.survey.session import bare_url
+
+    return "" if url == STORE else f" --store {bare_url(url)}"

@@ -1,0 +1,1 @@
+"""The demo: a few prompts become pictures, and one page shows them."""

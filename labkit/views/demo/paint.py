@@ -1,0 +1,221 @@
+"""The demo: a few prompts become pictures, a judge says what it sees in each, one page shows it all.
+
+Pictures are painted in parallel processes of one thread each, which on a laptop is faster than one process with all
+threads: the tensors are small. The judge has no part in the painting.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+from PIL import Image
+
+from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.runs.result import collect
+from labkit.runs.status import duration
+from labkit.views.demo.page import page, saw_words
+from labkit.world import read
+
+PROMPTS = (
+    "a flat illustration of a red apple in the snow",
+    "a flat illustration of a green ship on the sea",
+    "a flat illustration of a yellow house at night",
+    "a watercolour of a purple butterfly in a meadow",
+    "a comic-style illustration of a blue car at sunset",
+    "A colourful cubist painting of a parrot in a cage",  # the VQGAN+CLIP report's
+)
+
+
+@dataclass
+class Painted:
+    """One prompt's outcome.
+
+    `saw` is the judge's likeliest class per attribute, `found` says which of the prompt's claims it finds, `claims` names
+    them (as in "subject apple"); `before` and `after` are the CLIP scores of the first and last step; `error` is "" if all
+    went well.
+    """
+
+    prompt: str
+    picture: Path
+    strip: Path
+    seconds: float = 0.0
+    steps: int = 0
+    before: float = float("nan")
+    after: float = float("nan")
+    notices: tuple[str, ...] = ()
+    error: str = ""
+    saw: dict[str, str] = field(default_factory=dict)
+    found: dict[str, bool] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Demo:
+    """What a demo made: one `Painted` per prompt, the page, the matrix and its table; times in seconds."""
+
+    folder: Path
+    painted: list[Painted]
+    seconds: float
+    setup_seconds: float | None = None
+    pocket: bool = True
+
+    @property
+    def missing(self) -> list[Painted]:
+        """The prompts without a picture that can be opened."""
+        return [p for p in self.painted if not readable(p.picture) or not readable(p.strip)]
+
+
+def readable(path: Path) -> bool:
+    """Whether there is a picture at the path."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+        return True
+    except (OSError, SyntaxError):
+        return False
+
+
+def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200, seed: int = 0, *, lab: Any = None,
+         n_jobs: int | None = None, progress: Callable[[str], None] = lambda line: None,
+         setup_seconds: float | None = None) -> Demo:
+    """Paint the prompts into `folder`: picture-N.png (each with its recipe), strip-N.png, matrix.png, matrix.csv and
+    index.html.
+
+    lab     None: the pocket models, loaded by each process. A lab that is given paints in this process.
+    n_jobs  processes; None: one per core, but no more than there are prompts.
+    A prompt that fails does not stop the others. Raises `SpecError` before anything is painted.
+    """
+    started = time.perf_counter()
+    folder = Path(folder)
+    specs = [VQGANCLIP(prompt=prompt, steps=steps, seed=seed) for prompt in prompts]
+    if lab is None:
+        from labkit.lab import Lab
+
+        judging, jobs = Lab(), n_jobs or min(joblib.cpu_count(), len(specs))
+        for kind in ("clip", "vqgan", "judge"):  # what is missing is told at once, not after the painting
+            judging.model(kind)
+    else:
+        judging, jobs = lab, 1
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(len(specs)):  # an earlier demo's pictures shall not stand in for one that is missing
+        for name in names(k):
+            (folder / name).unlink(missing_ok=True)
+    progress(f"painting {len(specs)} pictures of {steps} steps, {jobs} at a time")
+    here = judging if jobs == 1 else None
+    work = (joblib.delayed(paint)(k, spec, str(folder), here, jobs > 1) for k, spec in enumerate(specs))
+    painted: list[Painted] = [None] * len(specs)
+    with joblib.parallel_config("loky" if jobs > 1 else "threading"):
+        for k, one in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+            painted[k] = one
+            progress(f"{sum(p is not None for p in painted)} of {len(specs)}: {one.prompt!r} "
+                     + (one.error or f"in {duration(one.seconds)}"))
+    look(painted, judging, folder)
+    made = Demo(folder, painted, time.perf_counter() - started, setup_seconds, judging.pocket)
+    (folder / "index.html").write_text(page(made), encoding="utf-8")
+    return made
+
+
+def names(k: int) -> tuple[str, str]:
+    """The files of the k-th prompt."""
+    return f"picture-{k + 1}.png", f"strip-{k + 1}.png"
+
+
+_LABS: list[Any] = []  # of a worker process: its models are loaded once
+
+
+def paint(k: int, spec: VQGANCLIP, folder: str, lab: Any, one_thread: bool) -> tuple[int, Painted]:
+    """Paint and save one prompt, in whatever process."""
+    picture, strip = (Path(folder, name) for name in names(k))
+    one = Painted(spec.prompt, picture, strip)
+    if one_thread:
+        import torch
+
+        torch.set_num_threads(1)
+    try:
+        if lab is None:
+            from labkit.lab import Lab
+
+            if not _LABS:
+                _LABS.append(Lab())
+            lab = _LABS[0]
+        notices: dict[str, None] = {}
+        result = collect(spec, lab, on_step=lambda s, r: notices.update(dict.fromkeys(s.extras.get("notices", ()))))
+    except Exception as error:  # the others are painted all the same; the report tells of this one
+        one.error = f"{type(error).__name__}: {error}"
+        result, notices = getattr(error, "result", None), {}
+    if result is not None and result.interrupted:
+        raise KeyboardInterrupt
+    if result is None or result.image is None:
+        one.error = one.error or "stopped before the first picture"
+        return k, one
+    result.save(picture)
+    result.strip().save(strip)
+    course = [scores["clip"] for scores in result.history if "clip" in scores]
+    one.before, one.after = (course[0], course[-1]) if course else (one.before, one.after)
+    one.seconds, one.steps, one.notices = result.seconds, result.steps_done, tuple(notices)
+    return k, one
+
+
+def look(painted: list[Painted], lab: Any, folder: Path) -> None:
+    """Judge the pictures that there are, and measure how near each is to each prompt (matrix.png, matrix.csv)."""
+    from labkit.clip.similarity import SimilarityMatrix
+
+    there = [p for p in painted if readable(p.picture)]
+    images = []
+    for p in there:
+        with Image.open(p.picture) as image:
+            images.append(image.convert("RGB"))
+        verdict, p.found = lab.judge.check(images[-1], p.prompt)
+        p.claims = claims(p.prompt)
+        p.saw = {a: getattr(verdict, a) for a in ("subject", "colour", "setting", "style")}
+    for name in ("matrix.png", "matrix.csv"):
+        (folder / name).unlink(missing_ok=True)
+    if images:
+        shown = [f"picture {painted.index(p) + 1}" for p in there]
+        result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
+        result.figure().savefig(folder / "matrix.png", dpi=110, bbox_inches="tight")
+        result.table.to_csv(folder / "matrix.csv")
+
+
+def claims(prompt: str) -> dict[str, str]:
+    """What a prompt names, in words: {'subject': 'subject apple', 'colour': 'colour red', …}."""
+    reading = read(prompt)
+    named = {"subject": reading.subjects[:2], "colour": [c for c in reading.colours[:2] if c],
+             "setting": [reading.setting or ""], "style": [reading.style or ""]}
+    return {k: f"{k} {' and '.join(values)}".replace("_", " ").strip() for k, values in named.items()}
+
+
+def report(made: Demo) -> str:
+    """What a demo ends by saying."""
+    there = [p for p in made.painted if p not in made.missing]
+    lines = [f"{len(there)} of {len(made.painted)} pictures, in {made.folder}{os.sep}"]
+    if made.pocket:
+        lines[0] += " (made by pocket models)"
+    for p in made.painted:
+        lines += ["", f"{p.picture.name}  {p.prompt}"]
+        if p.error:
+            lines.append(f"  failed: {p.error}")
+        if not p.saw:
+            continue
+        lines.append(f"  the judge saw  {saw_words(p.saw)}")
+        missed = ", ".join(p.claims[claim] for claim, ok in p.found.items() if not ok)
+        lines.append(f"  did not find   {missed or 'nothing is missing'}")
+        lines.append(f"  clip           {p.before:.3f} → {p.after:.3f}, {p.steps} steps in {duration(p.seconds)}")
+        lines += [f"  note           {notice}" for notice in p.notices]
+    found = [ok for p in made.painted for ok in p.found.values()]
+    lines += ["", f"the judge found {sum(found)} of the {len(found)} things that the prompts name"]
+    lines += [f"strip-N.png    how each picture came about, N from 1 to {len(made.painted)}",
+              "matrix.png     how near each picture is to each prompt (the numbers: matrix.csv)",
+              f"all on a page  {made.folder / 'index.html'}"]
+    if made.setup_seconds is not None:
+        lines.append(f"set-up took    {duration(made.setup_seconds)}")
+    lines.append(f"painting took  {duration(made.seconds)}, models and page included")
+    if made.missing:
+        lines.append(f"MISSING: {', '.join(p.picture.name for p in made.missing)}")
+    return "\n".join(lines)

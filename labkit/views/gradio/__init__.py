@@ -1,0 +1,1 @@
+"""What the Gradio apps are made of."""

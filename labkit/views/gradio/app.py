@@ -1,0 +1,247 @@
+"""What the Gradio apps share: components made from a spec's controls, limits, a run as a stream, and a safe launch.
+
+An app is a function `build(lab, limits) -> gr.Blocks`; `main(build)` parses a command line and serves it on this machine
+only. A public link needs a password, and a link or another host switch to the public limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import html
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
+
+import gradio as gr  # noqa: E402
+import torch  # noqa: E402
+
+from labkit.image import ImageError  # noqa: E402
+from labkit.prompt import PromptError  # noqa: E402
+from labkit.runs.result import Result, recipe_of  # noqa: E402
+from labkit.spec import Method, NonFiniteError, SpecError, Step  # noqa: E402
+from labkit.views.controls import SLIDER_STOPS, Control  # noqa: E402
+from labkit.views.notebook.show import POCKET, duration, status  # noqa: E402
+
+# One queue for all that computes. The lowest limit of its members counts, so all of them give the same one.
+COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1}
+PRIVATE = {"api_visibility": "private"}
+MAX_FILE = 10_000_000  # bytes of an upload
+WIDE = 10_000  # of a float's range: a wider one is typed, not slid
+MAX_QUEUE = 20  # visitors that wait; more are told to come back
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one visitor may ask for. `caps` lowers the upper bounds of controls by name; a run ends after `seconds`."""
+
+    name: str
+    caps: dict[str, float]
+    seconds: float
+
+    def check(self, values: dict[str, Any]) -> None:
+        """Raises `SpecError` for a value over its cap. Values are flat, as the controls give them."""
+        for name, cap in self.caps.items():
+            value = values.get(name)
+            if isinstance(value, int | float) and value > cap:
+                raise SpecError(f"{name}: this app allows at most {cap:g}; got {value:g}. A notebook has no such cap")
+
+
+LOCAL = Limits("local", {"steps": 2000, "canvas__width": 512, "canvas__height": 512}, 900)
+PUBLIC = Limits("public", {"steps": 300, "canvas__width": 128, "canvas__height": 128, "cutouts__cutn": 64}, 180)
+PROFILES = {limits.name: limits for limits in (LOCAL, PUBLIC)}
+
+
+def component(control: Control, limits: Limits, **options: Any) -> gr.components.Component:
+    """The component of a control: bounds and default are the spec's, `options` are for layout (label, info, …)."""
+    options = {"label": control.label, "info": control.description, "elem_id": f"control-{control.name}",
+               "value": control.default} | options  # fmt: skip
+    if control.kind == "text":
+        return gr.Textbox(max_length=control.maximum, **options)
+    if control.kind == "bool":
+        return gr.Checkbox(**options)
+    if control.kind == "choice":
+        choices = [("none" if c is None else str(c), c) for c in control.choices]
+        return gr.Dropdown(choices=choices, filterable=False, **options)
+    if control.kind == "image":
+        options.pop("info")
+        return gr.Image(type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], **options)
+    low, top = control.minimum, control.maximum
+    if top is not None and control.name in limits.caps:
+        top = min(top, limits.caps[control.name])
+        options["value"] = options["value"] and min(options["value"], top)
+    options = {"step": control.step, "minimum": low, "maximum": top} | options
+    if control.kind == "int":
+        options["precision"] = 0
+    stops = max(SLIDER_STOPS, limits.caps.get(control.name, 0))
+    wide = control.kind == "float" and None not in (low, top) and top - low > WIDE
+    if control.optional or wide:  # a slider cannot be empty, and over many orders of magnitude not be set near its lower end
+        options["step"] = min(options["step"], 1)
+        return gr.Number(placeholder="none" if control.optional else None, **options)
+    if None in (low, top, control.default) or (top - low) / options["step"] > stops:
+        return gr.Number(**options)
+    return gr.Slider(**options)
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """What a visitor did wrong becomes a message on the page, without a traceback; our own faults are raised."""
+    try:
+        yield
+    except (SpecError, ImageError, PromptError) as error:
+        raise gr.Error(str(error), print_exception=False, title="That does not work") from None
+    except FileNotFoundError as error:
+        raise gr.Error(str(error), print_exception=False, title="A file is missing") from None
+
+
+def stream(spec: Method, lab, seconds: float, stopped: Callable[[], bool] = lambda: False,
+           clock: Callable[[], float] = time.monotonic) -> Iterator[tuple[Result, str, Step]]:
+    """The `Result` so far after every step, in words why the run ends early ("" while it does not), and the step.
+
+    It ends early when `stopped()`, when `seconds` are over or when numbers overflow, with the picture it has. Closing
+    this generator closes the run.
+    """
+    lab.require(spec)
+    result = Result(spec, recipe=recipe_of(spec, lab))
+    steps, started = spec.run(lab), clock()
+    try:
+        for step in steps:
+            result.add(step)
+            result.seconds = clock() - started
+            ending = ""
+            if not step.last and stopped():
+                ending, result.interrupted = "stopped", True
+            elif not step.last and result.seconds > seconds:
+                ending = f"this app's time limit of {duration(seconds)} ended the run"
+            yield result, ending, step
+            if ending:
+                return
+    except NonFiniteError as error:
+        if error.last is None or error.last.image is None:
+            raise SpecError(str(error)) from None
+        result.image = error.last.image
+        yield result, str(error), error.last
+    except torch.OutOfMemoryError:
+        if result.image is None:
+            raise SpecError("out of memory before the first picture: choose a smaller canvas") from None
+        yield result, "out of memory; the last picture is kept. A smaller canvas needs less", step
+    finally:
+        steps.close()
+
+
+def progress_html(result: Result, ending: str = "", note: str = "") -> str:
+    """A bar and a line: how far the run is, the time left, its scores."""
+    share = 100 * result.steps_done / result.n if result.n else 0
+    words = html.escape(status(result, ending) if result.n else ending)
+    state = "done" if result.finished else "ended" if ending and result.n else "going"
+    return (f'<div class="lk-progress {state}"><div class="lk-bar"><div style="width:{share:.1f}%"></div></div>'
+            f'<div class="lk-line"><span>{words}</span><span>{html.escape(note)}</span></div></div>')
+
+
+def curve_html(history: list[dict[str, float]], name: str | None) -> str:
+    """A score's course as a drawing; "" before there are two values."""
+    values = [step[name] for step in history if name in step]
+    if len(values) < 2:
+        return ""
+    every = max(1, len(values) // 200)
+    points = values[::every] if (len(values) - 1) % every == 0 else [*values[::every], values[-1]]
+    low, span = min(points), (max(points) - min(points)) or 1.0
+    path = " ".join(f"{400 * k / (len(points) - 1):.1f},{62 - 56 * (v - low) / span:.1f}" for k, v in enumerate(points))
+    title = html.escape(str(name))
+    return (f'<div class="lk-curve"><div><b>{title}</b> score {values[0]:.3f} → {values[-1]:.3f}</div>'
+            f'<svg viewBox="0 0 400 68" preserveAspectRatio="none" role="img" aria-label="{title} score by step">'
+            f'<polygon points="0,68 {path} 400,68"/><polyline points="{path}"/></svg></div>')
+
+
+def notices_html(lines: tuple[str, ...] | list[str]) -> str:
+    """Notices as a list; "" where there are none."""
+    return "".join(f'<div class="lk-notice">{html.escape(line)}</div>' for line in dict.fromkeys(lines))
+
+
+def verdict_html(verdict, finds: dict[str, bool]) -> str:
+    """What the judge sees, and of each claim of the prompt whether it finds it."""
+    seen = ", ".join(html.escape(v.replace("_", " ")) for v in (verdict.subject, verdict.colour, verdict.setting,
+                                                                 verdict.style))
+    chips = "".join(f'<span class="lk-chip {"yes" if found else "no"}">{"found" if found else "not found"}: '
+                    f"{html.escape(claim)}</span>" for claim, found in finds.items())
+    claims = chips or "The prompt names nothing that the judge knows."
+    return (f'<div class="lk-verdict"><div><b>The judge sees</b> {seen}</div><div>{claims}</div>'
+            "<small>A small classifier of drawn scenes that never guides the painting. It can be wrong.</small></div>")
+
+
+def header(lab, title: str, words: str) -> gr.HTML:
+    """The top of a page: its name, a sentence, and where pictures come from pocket models, the word that they do."""
+    ribbon = f'<div class="lk-ribbon">Made by pocket models. {html.escape(POCKET.partition(": ")[2].capitalize())}</div>'
+    return gr.HTML(f'<header class="lk-header"><h1>{html.escape(title)}</h1><p>{html.escape(words)}</p></header>'
+                   + (ribbon if getattr(lab, "pocket", False) else ""))
+
+
+def blocks(title: str) -> gr.Blocks:
+    """An empty page that asks nobody beyond this machine and forgets its files after a day."""
+    return gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line that all apps have."""
+    p = argparse.ArgumentParser(description="A labkit app in the browser.")
+    p.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on")
+    p.add_argument("--port", type=int, help="default: the first free one from 7860")
+    p.add_argument("--share", action="store_true", help="a public link through Gradio's servers; needs --auth")
+    p.add_argument("--auth", default=os.environ.get("LABKIT_AUTH"), metavar="USER:PASSWORD",
+                   help="ask visitors for these (or set LABKIT_AUTH, which other users of this machine cannot see)")
+    p.add_argument("--profile", choices=PROFILES, help="limits; default: local, or public when others can reach it")
+    p.add_argument("--clip", default="pocket", help="the CLIP that measures")
+    p.add_argument("--guide", help="the CLIP that paints; default: as --clip")
+    p.add_argument("--vqgan", default="pocket")
+    p.add_argument("--diffusion", default="pocket")
+    p.add_argument("--device", help="default: cuda where there is one")
+    p.add_argument("--open", action="store_true", help="open a browser window")
+    return p
+
+
+def read_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments, with `auth` as a pair and `profile` settled. Exits with a message on what is not safe."""
+    p = parser()
+    args = p.parse_args(argv)
+    if args.auth is not None:
+        user, colon, password = args.auth.partition(":")
+        if not (user and colon and password):
+            p.error("--auth: give USER:PASSWORD, both not empty")
+        args.auth = (user, password)
+    if args.share and not args.auth:
+        p.error("--share makes a link that anyone can open: give --auth USER:PASSWORD with it")
+    if args.profile is None:
+        args.profile = "public" if args.share or args.host not in LOCAL_HOSTS else "local"
+    return args
+
+
+def launch(demo: gr.Blocks, **options: Any):
+    """Serve an app: this machine only, bounded uploads and queue, quiet footer. `options` go to `gr.Blocks.launch`."""
+    from labkit.views.gradio.style import CSS, theme
+
+    safe = {"server_name": "127.0.0.1", "share": False, "max_file_size": MAX_FILE, "show_error": False,
+            "quiet": True, "footer_links": ["api", "gradio"],
+            "run_history": False, "ssr_mode": False, "theme": theme(), "css": CSS}
+    if options.get("share") and not options.get("auth"):
+        raise SpecError("share: a public link needs auth=(user, password)")
+    return demo.queue(max_size=MAX_QUEUE).launch(**safe | options)
+
+
+def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None:
+    """Serve `build(lab, limits)` until it is interrupted."""
+    from labkit.lab import Lab
+
+    args = read_args(argv)
+    if args.share:
+        print("The link lasts about a week at best. Without it, the notebooks show the same controls.")
+    lab = Lab(clip=args.clip, guide=args.guide, vqgan=args.vqgan, diffusion=args.diffusion, device=args.device)
+    demo = build(lab, PROFILES[args.profile])
+    _, local, link = launch(demo, server_name=args.host, server_port=args.port, share=args.share, auth=args.auth,
+                            inbrowser=args.open, prevent_thread_lock=True)  # fmt: skip
+    print(f"{demo.title}: {link or local}   limits: {args.profile}   Ctrl-C ends it", flush=True)
+    demo.block_thread()

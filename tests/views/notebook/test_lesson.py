@@ -1,0 +1,167 @@
+"""Exercises' checks, the Colab set-up, plots: what the notebooks stand on."""
+
+import math
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+
+from labkit.views.notebook import address, colab
+from labkit.views.notebook.lesson import EXERCISES, check, exercise
+from labkit.views.notebook.plots import curves, number_map
+
+
+def slope_of(score, x):
+    """The gradient of a discriminator at x, with its own way back."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(score(x).sum(), x, create_graph=True)[0]
+
+
+WRONG = {
+    "00-cutouts": [32, {"cutn": 16}, "16"],
+    "00-prompt": ["a dog", "a red dog in the snow", "a dog next to a tree at night", "a red dog and a tree",
+                  "a red dog and a quasar in the snow", 7],
+    "01-cosine": [lambda a, b: a @ b, lambda a, b: (a @ b) / a.norm(), lambda a, b: 1.0, 3],
+    "01-scale": [10, 100, 2.2, -1e9],
+    "01-recall": [lambda ranks, k: (ranks < k).float().mean(), lambda ranks, k: (ranks <= k).sum(), 0.5],
+    "02-distance": [math.pi / 2, math.pi**2 / 4, 1.0],
+    "02-straight-through": [
+        lambda z, codebook: codebook[torch.cdist(z, codebook).argmin(1)],
+        lambda z, codebook: z,
+        lambda z, codebook: 2 * z + (codebook[torch.cdist(z, codebook).argmin(1)] - 2 * z).detach(),
+    ],
+    "02-weights": ["a red apple", "a red apple:2 | snow:1", "a red apple:-2 | snow:1", "a red apple | snow:-2"],
+    "09-half": [0.25, 2**-0.5, 0],
+    "09-belief": [lambda x, eps, a: x - (1 - a) ** 0.5 * eps, lambda x, eps, a: (x - (1 - a) * eps) / a, 0.5],
+    "09-confounded": [0.9, 0.45, 0, "all of it"],
+    "10-grim": [lambda mean, n: True, lambda mean, n: any(round(s / n, 2) == mean for s in range(n + 1)), 0.5],
+    "10-variance": [12.76, 14.036, 11.0],
+    "10-holm": [lambda p: [min(1.0, len(p) * x) for x in p], lambda p: p, lambda p: sorted(p), [0.03, 0.06, 0.06]],
+    "12-optimal": [math.log(3), 0.6, 3],
+    "12-r1": [
+        lambda score, x: 0.5,
+        lambda score, x: (slope_of(score, x).flatten(1).square().sum(1)).sum(),
+        lambda score, x: slope_of(score, x).flatten(1).norm(dim=1).mean(),
+        lambda score, x: slope_of(score, x).flatten(1).square().sum(1).mean().detach(),
+        0.5,
+    ],
+    "12-last-layer": [96 * 3 * 64 * 64, 12_288],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG.items() for v in values])
+def test_wrong_answers_get_a_hint(name, value):
+    checked = check(name, value)
+    assert checked.right is False and len(checked.words) > 10
+
+
+def test_every_exercise_has_wrong_answers_here():
+    check("02-distance", 0)
+    assert {name for name in EXERCISES if not name.startswith("test-")} == set(WRONG)
+
+
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_no_answer_is_not_wrong(nothing):
+    checked = check("02-distance", nothing)
+    assert checked.right is None and "no answer yet" in repr(checked)
+
+
+def test_unknown_exercise_names_near_ones():
+    with pytest.raises(KeyError, match="02-distance"):
+        check("02-distanse", 1)
+
+
+def test_an_answer_that_raises_is_told_and_escaped():
+    def broken(ranks, k):
+        raise ZeroDivisionError("<b>no</b>")
+
+    checked = check("01-recall", broken)
+    assert checked.right is False and "ZeroDivisionError" in checked.words
+    assert "<b>" not in checked._repr_html_() and "&lt;b&gt;" in checked._repr_html_()
+
+
+def test_an_exercise_is_registered_once():
+    name = "test-once"
+    exercise(name)(lambda value: "")
+    try:
+        assert check(name, 1).right is True
+        with pytest.raises(ValueError, match="twice"):
+            exercise(name)(lambda value: "")
+    finally:
+        del EXERCISES[name]
+
+
+class Shop:
+    """A package index in memory: what is installed, and what each package needs."""
+
+    def __init__(self, monkeypatch, installed, needs):
+        self.installed, self.needs, self.calls = dict(installed), needs, []
+        monkeypatch.setattr(colab, "version_of", self.installed.get)
+        monkeypatch.setattr(colab, "requirements_of", lambda name: [Requirement(r) for r in self.needs.get(name, ())])
+        monkeypatch.setattr(colab, "declared_requirements", lambda: ([Requirement(r) for r in needs["labkit"]], []))
+
+    def install(self, arguments):
+        self.calls.append(arguments)
+        for name in arguments[1:]:
+            if name != "-e":
+                self.installed[Requirement(name).name if "/" not in name else "labkit"] = "1"
+
+
+def test_colab_gets_what_is_missing_and_what_that_needs(monkeypatch, tmp_path):
+    (tmp_path / "pyproject.toml").touch()
+    shop = Shop(monkeypatch, {"numpy": "2", "torch": "2.11"}, {
+        "labkit": ["torch>=2.6", "numpy", "open-clip-torch>=3", "jupyterlab"],
+        "open-clip-torch": ["torch", "ftfy", "numpy<2"], "ftfy": ["wcwidth"]})
+    assert colab.add_missing(shop.install, tmp_path) == ["open-clip-torch", "ftfy", "wcwidth"]
+    assert all(call[0] == "--no-deps" for call in shop.calls)
+    named = " ".join(" ".join(call) for call in shop.calls[1:])
+    assert "torch>" not in named.replace("open-clip-torch>", "") and "numpy" not in named and "jupyterlab" not in named
+    shop.calls.clear()
+    assert colab.add_missing(shop.install, tmp_path) == [] and shop.calls == [], "a second run does nothing"
+
+
+def test_colab_never_installs_torch_even_when_it_is_absent(monkeypatch, tmp_path):
+    shop = Shop(monkeypatch, {"labkit": "1"}, {"labkit": ["torch>=2.6", "torchvision", "numpy"]})
+    assert colab.add_missing(shop.install, tmp_path) == [] and shop.calls == []
+
+
+def test_a_package_that_cannot_be_added_ends_the_rounds(monkeypatch, tmp_path):
+    shop = Shop(monkeypatch, {"labkit": "1"}, {"labkit": ["stubborn"]})
+    assert colab.add_missing(lambda arguments: None, tmp_path) == ["stubborn"]
+    assert shop.installed == {"labkit": "1"}
+
+
+def test_a_changed_torch_is_told(monkeypatch):
+    versions = iter(["2.11", "2.15"])
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setattr(colab, "version_of", lambda name: next(versions))
+    monkeypatch.setattr(colab, "add_missing", lambda install, checkout: ["x"])
+    with pytest.raises(RuntimeError, match="2.11 and is 2.15"):
+        colab.set_up(lambda arguments: None)
+
+
+def test_off_colab_nothing_is_installed(monkeypatch, capsys):
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    colab.set_up(lambda arguments: pytest.fail(f"installs {arguments}"))
+    assert f"torch {torch.__version__}" in capsys.readouterr().out
+
+
+def test_badge_and_cell_follow_the_address(monkeypatch):
+    monkeypatch.setattr(address, "REPOSITORY", "https://github.com/someone/lab")
+    monkeypatch.setattr(address, "PUBLIC", True)
+    assert "(https://colab.research.google.com/github/someone/lab/blob/main/notebooks/a.ipynb)" in address.badge("a.ipynb")
+    cell = address.setup_cell()
+    assert '"https://github.com/someone/lab"' in cell and len(cell.splitlines()) <= 15
+    compile(cell, "cell", "exec")
+
+
+def test_number_map_spans_its_colours():
+    image = number_map([[0, 5], [5, 10]], "gray")
+    assert [image.getpixel(p)[0] for p in ((0, 0), (1, 1))] == [0, 255] and image.size == (2, 2)
+    assert number_map([[3, 3]]).size == (2, 1), "all equal is no division by zero"
+
+
+def test_curves_is_a_picture_that_a_notebook_shows():
+    figure = curves([1, 2, 3], {"a": [1, 2, 3], "b": [3, 2, 1]}, log=True)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert [line.get_label() for line in figure.axes[0].lines] == ["a", "b"]
