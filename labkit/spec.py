@@ -12,28 +12,30 @@ messages, the command line's flags, the controls of notebooks and apps, the reci
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from labkit.loop import NonFiniteError, Step
+from labkit.prompt import parse
+
+__all__ = ["MAX_SEED", "MEASURES", "METHODS", "Measure", "Method", "NonFiniteError", "PreviewEvery", "Prompted", "Seed", "Spec",
+           "SpecError", "Step", "Steps", "Training", "explain"]
 
 MAX_SEED = 2**31 - 1
+
+# Fields that many specs have: declared once, each spec gives its default (`steps: Steps = 200`).
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of everything random")]
+Steps = Annotated[int, Field(ge=1, le=500_000, description="Optimiser steps")]
+PreviewEvery = Annotated[int, Field(ge=1, le=10_000, description="Steps between previews")]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 class SpecError(ValueError):
     """A value that a spec does not take; the message names field, value and bound, a fault a line."""
-
-
-class NonFiniteError(ArithmeticError):
-    """A run met NaN or infinity. `last` is the last good `Step` (of a painting: that has a picture), or None."""
-
-    def __init__(self, message: str, last: Step | None = None):
-        super().__init__(message)
-        self.last = last
 
 
 class Spec(BaseModel):
@@ -99,67 +101,76 @@ def explain(error: ValidationError, spec: type[BaseModel]) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of a run.
-
-    i       from 0, rises by one.  n  how many steps there will be (honest).
-    image   PIL.Image or None; the last step always has its picture.
-    scores  name → float, for curves.  extras  name → anything worth showing (tensors, pictures, words).
-    """
-
-    i: int
-    n: int
-    image: Any = None
-    scores: dict[str, float] = field(default_factory=dict)
-    extras: dict[str, Any] = field(default_factory=dict)
-    snapshot: Callable[[], dict] | None = field(default=None, repr=False, compare=False)
-
-    def state(self) -> dict:
-        """A deep copy of what an exact resume needs. Take it before the next step is drawn."""
-        if self.snapshot is None:
-            raise ValueError("this step keeps no state; a run's steps do between two of them")
-        return copy.deepcopy(self.snapshot())
-
-    @property
-    def last(self) -> bool:
-        """Whether this is the run's last step."""
-        return self.i == self.n - 1
-
-
 METHODS: dict[str, type[Method]] = {}
 MEASURES: dict[str, type[Measure]] = {}
 
 
 class Method(Spec):
-    """Makes something in steps. Subclasses name what they need and what they improve."""
+    """Makes something in steps. Subclasses name what they need and what they improve.
+
+    Nothing else about a method is declared: whether it reads a prompt, starts from pictures, takes a seed or many steps is
+    asked of its fields (`has`).
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()  # models of the lab: "clip", "guide", "vqgan", "judge", …
     score: ClassVar[str | None] = None  # the score that rises, on the pocket models
     weighted_prompts: ClassVar[bool] = False  # then a prompt of weight 0 changes nothing
-    listed: ClassVar[bool] = True  # in METHODS, which views offer and recipes name
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, listed: bool = True, **kwargs):
+        """`listed=False` keeps a base class out of METHODS, which views offer and recipes name."""
         super().__init_subclass__(**kwargs)
-        if cls.listed:
+        if listed and not issubclass(cls, Training):
             METHODS[cls.__name__] = cls
+
+    @classmethod
+    def has(cls, name: str) -> bool:
+        """Whether the spec has a field of this name: `has("prompt")`, `has("seed")`, `has("steps")`."""
+        return name in cls.model_fields
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         """Yield the steps; `resume` is a `Step.state()` of the same spec."""
         raise TypeError(f"{type(self).__name__} defines no run()")
 
 
-class Training(Method):
+class Prompted(Method, listed=False):
+    """What methods share that make a picture of a prompt in many steps, from a seed."""
+
+    weighted_prompts: ClassVar[bool] = True
+
+    prompt: str = Field(..., min_length=1, max_length=2000, description="What to show: text[:weight[:stop]] joined by |")
+    steps: Steps = 100
+    seed: Seed = 0
+    preview_every: PreviewEvery = 10
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_parses(cls, text: str) -> str:
+        parse(text)
+        return text
+
+
+class Training(Method, listed=False):
     """A method that works on its own copy of a model. Its steps' `extras["weights"]` save as pocket weights.
 
-    `labkit.training.TRAININGS` lists them; it owes no PNG replay.
+    `labkit.models.kinds` names each kind's; it owes no PNG replay.
     """
 
-    listed: ClassVar[bool] = False
+    steps: Steps = 2000
+    batch: int = Field(64, ge=2, le=4096, description="Pictures a step")
+    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
+    scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
+    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
+    precision: Precision = Field("auto", description="auto: bf16 where the processor multiplies in it, else fp32")
+    seed: Seed = 1
+    preview_every: PreviewEvery = 250
 
 
 class Measure(Spec):
-    """Looks at something; `compute` returns a result with a table (`.table`) and a figure (`.figure()`)."""
+    """Looks at something; `compute` returns a result with a table (`.table`) and a figure (`.figure()`).
+
+    What it looks at besides the lab are arguments of `compute`; one annotated `list[Image.Image]` takes pictures, and views
+    ask for them.
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()
 
