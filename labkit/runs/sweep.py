@@ -27,8 +27,8 @@ from PIL import Image
 
 from labkit.image import contact_sheet, read_recipe, save_png
 from labkit.lab import Lab
-from labkit.spec import Method, SpecError
 from labkit.runs.result import collect
+from labkit.spec import Method, SpecError
 
 LabSource = Lab | dict[str, Any] | Callable[[], Any] | None
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labkit.spec import SpecError
 from labkit.runs.sweep import sweep
+from labkit.spec import SpecError
 from tests.views import support
 from tests.views.support import FakeLab, Noise, make_lab
 
