@@ -45,8 +45,8 @@ BUDGET = "**Time and memory budget, measured:**"
 
 @dataclass(frozen=True)
 class Cost:
-    """What an execution took: wall-clock seconds; bytes of the kernel and its children at the peak; seconds of processor time of
-    all of them, which a busy machine changes little; and the files of `data/` that it came from, as path: sha256."""
+    """What an execution took: wall-clock seconds; bytes of the kernel and its children at the peak; seconds of processor time
+    of all of them, which a busy machine changes little; and the files of `data/` that it came from, as path: sha256."""
 
     seconds: float
     peak: int
@@ -203,8 +203,8 @@ def budget(cost: Cost) -> str:
     machine = f"{torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no GPU"
     if torch.cuda.is_available():
         machine = torch.cuda.get_device_name()
-    spent = f"{duration(cost.seconds)} ({duration(cost.cpu_seconds)} of processor time) and {cost.peak / 2**30:.1f} GiB of memory"
-    return f"{BUDGET} {spent} for all cells, pocket models, on {machine}."
+    spent = f"{duration(cost.seconds)} ({duration(cost.cpu_seconds)} of processor time) and {cost.peak / 2**30:.1f} GiB"
+    return f"{BUDGET} {spent} of memory for all cells, pocket models, on {machine}."
 
 
 def refresh(path: Path, progress: Callable[[str], None] | None = None) -> Cost:
