@@ -8,7 +8,13 @@
 The names a notebook needs; each is imported when it is first used, so that `import labkit` loads neither torch nor a model.
 """
 
+import os
 from importlib import import_module
+
+# Read once, when torch is imported. An OpenMP thread that waits for work shall sleep: as it is, it spins, and beside one other
+# busy process two threads took seven times as long as one.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 _HOMES = {
     "labkit.lab": "Lab",
