@@ -21,9 +21,9 @@ from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step
 from labkit.views.controls import fields
-from labkit.views.gradio import app
+from labkit.views.gradio import app, markup
 from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch, read_args, stream
-from labkit.views.gradio.page import notebook_cell, restored, spec_from, values_of
+from labkit.views.gradio.page import flat_of, notebook_cell, restored, spec_from
 from tests.apps.support import Slow, tiny_lab
 
 ENDPOINTS = ["/diffuse", "/occlusion_map", "/paint", "/phrases", "/recipe", "/similarity"]
@@ -85,7 +85,7 @@ def test_bounds_are_the_specs():
     for control in fields(VQGANCLIP):
         if control.kind in ("int", "float"):
             made = component(control, LOCAL)
-            cap = LOCAL.caps.get(control.name, control.maximum)
+            cap = LOCAL.cap(control.name) or control.maximum
             assert (made.minimum, made.maximum) == (control.minimum, min(cap, control.maximum)), control.name
             assert made.value == control.default
 
@@ -140,7 +140,7 @@ def test_restore_gives_the_spec_back(tmp_path):
     path = png(tmp_path / "a.png", {"method": "VQGANCLIP", "spec": json.loads(spec.to_json())})
     back, kept, _ = restored(paint.PAGE, path)
     assert back == spec and list(kept) == ["noise_prompts"]
-    values = values_of(paint.PAGE, back)
+    values = flat_of(back)
     values["canvas__init"].pil().save(tmp_path / "init.png")
     values["canvas__init"] = str(tmp_path / "init.png")  # as the page holds it
     assert spec_from(paint.PAGE, values, kept, LOCAL) == spec
@@ -261,10 +261,10 @@ def test_notebook_cell_makes_the_same_spec():
 
 
 def test_words_of_visitors_are_escaped():
-    assert "<script" not in app.notices_html(["<script>"])
+    assert "<script" not in markup.notices_html(["<script>"])
     result = Result(None, n=2, steps_done=1, history=[{"<script>": 1.0}, {"<script>": 2.0}])
-    assert "<script" not in app.progress_html(result, "<script>", "<script>")
-    assert "<script" not in app.curve_html(result.history, "<script>")
+    assert "<script" not in markup.progress_html(result, "<script>", "<script>")
+    assert "<script" not in markup.curve_html(result.history, "<script>")
 
 
 def test_what_is_not_safe_is_refused(capsys):
