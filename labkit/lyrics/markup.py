@@ -16,7 +16,7 @@ MOST_TIMES = 20  # that a mark may make a line count
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _TAG = re.compile(r"</?(?:i|b|u|s|em|strong|small|big|sup|sub|span|div|p|font|a|v|c|lang|ruby|rt|center|h[1-6]|li|ul|ol|img|"
-                  r"pre|blockquote|section)(?:[\s./][^<>]{0,200})?>|\{\\[^{}]{0,80}\}", re.IGNORECASE)  # of HTML and of subtitles
+                  r"pre|blockquote|section)(?:[\s./][^<>]{0,200})?>|\{\\[^{}]{0,80}\}", re.IGNORECASE)  # HTML, subtitles
 _CHORD = re.compile(r"\[[A-H][b#♭♯]?(?:maj|min|dim|aug|sus|add|m|M)?\d{0,2}(?:(?:sus|add|b|#)\d{1,2})*(?:/[A-H][b#♭♯]?)?\]")
 BREAKS = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029]")  # break a line of the song, but not a line of the file
 
@@ -248,8 +248,8 @@ def without_furniture(line: str, first: bool) -> str:
 _HEAD_LINE = re.compile(r"#\s*(?P<key>[^\W\d_][\w .()-]{0,23}?)\s*:\s*(?P<value>.*)")
 _HEAD_KEYS = frozenset(
     "title by artist performer singer author composer lyricist language source licence license album year genre copyright "
-    "rights words music lyrics song note translation translator collected url название автор исполнитель язык источник лицензия слова "
-    "музыка альбом год перевод песня композитор".split())
+    "rights words music lyrics song note translation translator collected url название автор исполнитель язык источник "
+    "лицензия слова музыка альбом год перевод песня композитор".split())
 _CREDIT = re.compile(
     r"(?:title|artist|album|songwriters?|performer|исполнитель|название|альбом|автор)\s*:\s*\S.*", re.IGNORECASE)
 
