@@ -18,7 +18,6 @@ from PIL import Image
 
 from labkit.clip.patches import patch_map
 from labkit.clip.similarity import SimilarityMatrix, SimilarityResult
-from labkit.image import open_upload
 from labkit.spec import SpecError
 from labkit.views.controls import Control, fields
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits, blocks, component, main, plain_errors
@@ -26,6 +25,7 @@ from labkit.views.gradio.markup import drawn, header, notices_html
 from labkit.views.gradio.markup import shown as rounded
 from labkit.views.gradio.measure import MOST, notices_of
 from labkit.views.gradio.page import pictures_of as opened
+from labkit.views.gradio.page import received
 from labkit.views.gradio.runs import LINE, wire
 from labkit.world import caption, classes, render, sample_scene
 
@@ -148,7 +148,7 @@ def panel(lab, limits: Limits) -> None:
         if picture is None:
             raise SpecError("picture: is missing; give one")
         (line,) = lines_of((text or "").replace("\n", " "))
-        image, size = open_upload(picture), lab.clip.size
+        image, size = received(picture), lab.clip.size
         return drawn(patch_map(lab, line, image, patch=size // 8, stride=size // 16).figure())
 
     def look_at(stopped, text: str, number: float | None, gallery: list | None) -> dict:

@@ -69,7 +69,7 @@ def test_a_method(page, tmp_path, name, at, bounds):
     (tmp_path / "no.png").write_bytes(b"<html>no picture</html>")
     page.locator(f"#{at}control-canvas__init input[type=file]").set_input_files(tmp_path / "no.png")
     page.locator(f"#{at}control-canvas__init img").wait_for(state="attached")
-    refused(page, run, line, "canvas__init: this is no picture")
+    refused(page, run, line, r"canvas__init: no\.png: this is no picture")
     Image.new("RGB", (40, 20), "teal").save(tmp_path / "yes.png")
     page.locator(f"#{at}control-canvas__init").get_by_role("button", name="Remove Image").click()
     page.locator(f"#{at}control-canvas__init input[type=file]").set_input_files(tmp_path / "yes.png")
@@ -88,7 +88,9 @@ def set_quick(page: Page, at: str) -> None:
 def test_lyrics(page):
     tab(page, "Lyrics")
     song = page.locator("#lyrics-text textarea")
-    for bad, words in (("", "text"), ("... 12 !", "no words"), ("Тиха ґрунтівка, їде він до міста, " * 5, "English and Russian")):
+    ukrainian = "Тиха ґрунтівка, їде він до міста, " * 5
+    for bad, words in (("", "text"), ("... 12 !", "no words"), ("# title: X\n[Chorus]\n", "not sung"),
+                       (ukrainian, "English and Russian")):  # fmt: skip
         song.fill(bad)
         refused(page, "#lyrics-find", "#lyrics-sought", words)
     song.fill("A red apple in the snow\na ship on the sea\n")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -25,6 +26,7 @@ from labkit.prompt import parse
 from labkit.runs.replay import spec_of
 from labkit.runs.result import Result
 from labkit.spec import Method, Spec, SpecError, Step
+from labkit.text import plain
 from labkit.views.controls import Control, fields
 from labkit.views.controls import build as build_spec
 from labkit.views.gradio import app
@@ -174,7 +176,7 @@ def opened(controls: dict[str, Control], values: dict[str, Any]) -> dict[str, An
     for name, raw in values.items():
         try:
             if controls[name].kind == "image":
-                out[name] = open_upload(raw) if raw else None
+                out[name] = received(raw) if raw else None
             elif controls[name].kind == "images":
                 out[name] = pictures_of(raw)
         except ImageError as error:
@@ -184,12 +186,21 @@ def opened(controls: dict[str, Control], values: dict[str, Any]) -> dict[str, An
 
 def pictures_of(gallery: list | None) -> list[Image.Image]:
     """The pictures of a gallery, which gives (path, caption) pairs. Raises `ImageError` on a bad one."""
-    return [open_upload(item[0] if isinstance(item, tuple | list) else item) for item in gallery or ()]
+    return [received(item[0] if isinstance(item, tuple | list) else item) for item in gallery or ()]
+
+
+def received(path: str, read: Callable[[bytes], Any] = open_upload) -> Any:
+    """What `read` makes of an upload, a picture unless it says otherwise. Its `ImageError` names the file as the visitor knows
+    it, and no folder of the server's."""
+    try:
+        return read(Path(path).read_bytes())
+    except ImageError as error:
+        raise ImageError(f"{plain(Path(path).name)}: {error}") from None
 
 
 def restored(page: Page, path: str) -> tuple[Method, dict[str, Any], dict]:
     """Spec of a PNG, its fields that have no control, and the recipe. Raises `SpecError` or `ImageError`."""
-    recipe, name = read_recipe(path), page.method.__name__
+    recipe, name = received(path, read_recipe), page.method.__name__
     if not isinstance(recipe.get("method"), str):
         raise SpecError("this PNG's recipe names no method; it was changed after it was saved")
     if recipe["method"] != name:

@@ -33,6 +33,7 @@ from labkit.views.gradio.page import (
     notebook_cell,
     painted,
     pairs,
+    received,
     restored,
     spec_from,
     words_of,
@@ -50,7 +51,7 @@ def recipe(png: str) -> dict:
         png: The PNG.
     """
     with app.plain_errors():
-        return read_recipe(png)
+        return received(png, read_recipe)
 
 
 def endpoints(page: Page, lab, limits: Limits, made: dict[str, gr.components.Component]) -> None:
