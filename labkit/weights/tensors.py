@@ -1,4 +1,4 @@
-"""Weights on the disk: safetensors, read and written safely, with what a model says about itself.
+"""safetensors, read and written, with what a model says about itself.
 
 A safetensors file is a JSON header and raw numbers (https://github.com/huggingface/safetensors): reading one
 runs nothing. labkit keeps one JSON object under the header's key "labkit".
@@ -6,6 +6,7 @@ runs nothing. labkit keeps one JSON object under the header's key "labkit".
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import torch
@@ -13,49 +14,52 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-PICKLES = (".ckpt", ".pt", ".pth", ".bin")
-
-
-class WeightsError(RuntimeError):
-    """Weights that cannot be used; the message says why and what to do."""
-
-
-class WeightsNotFound(WeightsError):
-    """Weights that are not at hand and could not be fetched."""
-
-
-class WeightsMismatch(WeightsError):
-    """Weights of another architecture than the model's."""
+from labkit.weights.errors import WeightsError, plain, shown
+from labkit.weights.pickles import read_pickle
+from labkit.weights.recognise import AGAIN, header_end, recognise, refused
 
 
 def open_tensors(path: Path):
     """safe_open with errors that say what the file is and what to do about it."""
-    if not path.is_file():
-        raise WeightsNotFound(f"{path}: no such file")
+    path = Path(path)
+    kind = recognise(path)
+    if kind.name in ("torch", "torch-legacy"):
+        beside = path.with_suffix(".safetensors" if path.suffix != ".safetensors" else ".converted.safetensors")
+        command = f"python -m labkit convert {shlex.quote(shown(path))} {shlex.quote(shown(beside))}"
+        raise WeightsError(f"{shown(path)}: {kind.words}, a pickle, which can run code when it is read, so it is not loaded; "
+                           f"`{command}` makes safetensors of it, safely")
+    if kind.name != "safetensors":
+        raise refused(path, kind)
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        with open(path, "rb") as file:
-            start = file.read(2)
-        # Looked at only now: a good file may begin with these bytes too, they are its header's length.
-        if path.suffix in PICKLES or start == b"PK" or start[:1] == b"\x80":
-            safe = path.with_suffix(".safetensors")
-            raise WeightsError(
-                f"{path}: a pickle can run code when it is read, so it is not loaded; "
-                f"`python -m labkit convert {path} {safe}` makes safetensors of it, safely"
-            ) from error
-        raise WeightsError(
-            f"{path}: not a whole safetensors file ({error}); fetch or make it again"
-        ) from error
+        needs, has = header_end(path)
+        why = f"its header promises {needs:,} bytes, the file has {has:,}" if needs > has else "its header is damaged"
+        raise WeightsError(f"{shown(path)}: not a whole safetensors file ({why}); {AGAIN} or make it again") from error
+
+
+def read_checkpoint(path: str | os.PathLike) -> tuple[object, str]:
+    """What a checkpoint holds, tensors on the CPU, and the name of its kind (see `FileKind`); its content decides, not its name.
+
+    safetensors give a dictionary of tensors. Raises WeightsNotFound, or WeightsError where it is no checkpoint, not whole or
+    not safe.
+    """
+    path = Path(path)
+    kind = recognise(path)
+    if kind.name == "safetensors":
+        return load_tensors(path)[0], kind.name
+    if not kind.readable:
+        raise refused(path, kind)
+    return read_pickle(path, kind), kind.name
 
 
 def _metadata(path: Path, header: dict[str, str] | None) -> dict:
     try:
         about = json.loads((header or {}).get("labkit", "{}"))
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"{path}: its labkit metadata is not JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"{shown(path)}: its labkit metadata is not JSON ({plain(error)}); {AGAIN}") from error
     if not isinstance(about, dict):
-        raise WeightsError(f"{path}: its labkit metadata is not a JSON object")
+        raise WeightsError(f"{shown(path)}: its labkit metadata is not a JSON object; {AGAIN}")
     return about
 
 
@@ -72,7 +76,11 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     broken.
     """
     with open_tensors(Path(path)) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, _metadata(Path(path), file.metadata())
+        try:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except (SafetensorError, RuntimeError, AttributeError, KeyError) as error:  # a type of number that torch has not
+            raise WeightsError(f"{shown(path)}: a tensor in it cannot be read by this torch, {torch.__version__}") from error
+        return tensors, _metadata(Path(path), file.metadata())
 
 
 def save_tensors(
