@@ -8,7 +8,13 @@
 The names a notebook needs; each is imported when it is first used, so that `import labkit` loads neither torch nor a model.
 """
 
+import os
 from importlib import import_module
+
+# Read once, when torch is imported. An OpenMP thread that waits for work shall sleep: as it is, it spins, and beside one other
+# busy process two threads took seven times as long as one.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 _HOMES = {
     "labkit.lab": "Lab",
@@ -24,7 +30,7 @@ _HOMES = {
     "labkit.check": "check_environment format_findings",
     "labkit.runs.result": "Result collect",
     "labkit.views.notebook.show": "show",
-    "labkit.views.controls": "widgets",
+    "labkit.views.notebook.widgets": "form widgets",
     "labkit.runs.replay": "replay spec_from_png",
     "labkit.runs.sweep": "sweep",
     "labkit.runs.film": "write_video",

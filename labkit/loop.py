@@ -95,8 +95,8 @@ class Rng:
 
 
 class Values:
-    """Tensors and plain values as a part: `now = Values(x=x, chunk=8)`, then `now.x`. A tensor that is loaded goes where the one
-    that it replaces was, and into it where that one is a leaf that an optimiser holds."""
+    """Tensors and plain values as a part: `now = Values(x=x, chunk=8)`, then `now.x`. What is loaded goes to the device of the
+    tensor that it replaces, and into it where that one is a leaf that an optimiser holds."""
 
     def __init__(self, **values: Any):
         vars(self).update(values)
@@ -140,12 +140,12 @@ def loop(n: int, parts: Mapping[str, Part], step: Callable[[int], Made], preview
             raise NonFiniteError(f"step {i}: {error}", error.last or last) from None
 
         def snapshot(i: int = i) -> dict:
-            if at != i:
+            if at != i:  # noqa: B023 (where the run is now)
                 raise ValueError(f"step {i}: the run has gone on; take a step's state before the next")
             return {"i": i, "parts": {name: part.state_dict() for name, part in parts.items()}}
 
         def draw(i: int = i, picture: Callable[[], Any] = made.picture) -> Any:
-            return picture() if at == i else None
+            return picture() if at == i else None  # noqa: B023
 
         look = (i + 1) % preview_every == 0 or i in (0, n - 1)
         now = Step(i, n, made.picture() if look else None, made.scores, made.extras, snapshot, draw)

@@ -30,6 +30,11 @@ class Cutouts(Spec):
     noise: float = Field(0.4, ge=0, le=1, description="Largest standard deviation of the noise added to a cutout")
     chunk: int = Field(0, ge=0, le=256, description="Cutouts a batch; 0: all at once (halved when memory runs out)")
 
+    @property
+    def batch(self) -> int:
+        """Cutouts that go through CLIP at once."""
+        return min(self.chunk or self.cutn, self.cutn)
+
 
 @dataclass(frozen=True)
 class Looks:

@@ -72,6 +72,20 @@ def picture_gradient(picture: Tensor, guide, looks: Looks, targets: list[Target]
             torch.cuda.empty_cache()
 
 
+@torch.no_grad()
+def clip_score(picture: Tensor, guide, targets: list[Target]) -> float:
+    """The score "clip" of every method: the cosine of the whole picture (1, 3, H, W) in [0, 1] and each prompt, averaged with
+    weights |w|, repelling prompts counted negative. What CLIP makes of the cutouts is another number: "cutouts"."""
+    seen = guide.encode_image(F.interpolate(picture, (guide.size, guide.size), mode="area").clamp(0, 1))
+    scale = sum(abs(w) for _, w, _ in targets) or 1.0
+    return sum(w * float((seen @ e).mean()) for e, w, _ in targets) / scale
+
+
+def smaller_batch(chunk: int, used: int) -> list[str]:
+    """What to tell when memory held only `used` of `chunk` cutouts a batch."""
+    return [f"out of memory with {chunk} cutouts a batch; going on with {used}, same gradient"] if used < chunk else []
+
+
 def _accumulate(picture, guide, looks, targets, chunk):
     grad, losses, score, n = torch.zeros_like(picture), [0.0] * len(targets), 0.0, len(looks)
     scale = sum(abs(w) for _, w, _ in targets) or 1.0

@@ -16,6 +16,7 @@ import torch
 from labkit.evaluation.painting import Painted, PaintingReport, held_out_scenes, prompt_of, report_on
 from labkit.image import to_pil
 from labkit.metrics.kid import kid_table
+from labkit.runs.workers import run_all
 from labkit.training.bank import scene_bank
 from labkit.world import Scene
 
@@ -41,20 +42,17 @@ def distance_table(lab, n: int = 2000) -> pd.DataFrame:
     return kid_table(lab.judge, {"GAN": made, "other scenes": others}, real)
 
 
-def measure_gan(lab, prompts: int = 100, seeds: int = 2) -> PaintingReport:
+def measure_gan(lab, prompts: int = 100, seeds: int = 2, n_jobs: int = -1) -> PaintingReport:
     """Does it heed its prompt? The report that `measure_painting` makes of a method, on the same combinations: one pass of the
-    generator for each. There is no score before that pass, so "clip before" is NaN."""
+    generator for each, in processes of one thread, as the methods' pictures are timed. There is no score before that pass, so
+    "clip before" is NaN."""
     asked = [(s, seed) for s in held_out_scenes(prompts) for seed in range(seeds)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the methods' pictures are timed
-    try:
-        painted = [_timed(lab, scene, seed) for scene, seed in asked]
-    finally:
-        torch.set_num_threads(threads)
-    return report_on(lab, asked, painted)
+    return report_on(lab, asked, run_all(_timed, asked, lab, n_jobs))
 
 
-def _timed(lab, scene: Scene, seed: int) -> Painted:
+def _timed(asked: tuple[Scene, int], lab) -> Painted:
+    scene, seed = asked
+    lab.clip, lab.gan  # noqa: B018 (loaded before the clock starts)
     started = time.perf_counter()
     e = lab.clip.encode_text([prompt_of(scene)])
     x = lab.gan.sample(e, seed)

@@ -16,9 +16,9 @@ import torch
 from labkit.metrics.judge import Judge
 from labkit.metrics.kid import kid_table
 from labkit.models.judge import HEADS
+from labkit.models.sampler import sample
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.clip import class_captions
-from labkit.training.diffusion import sample
 from labkit.world import caption, classes, words
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from PIL import Image
 
 from labkit.image import contact_sheet, to_tensor
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.metrics.intervals import share
+from labkit.runs.workers import run_all
 from labkit.spec import Method
 from labkit.world import Scene, render, sample_scene, words
 
@@ -65,30 +64,20 @@ class PaintingReport:
 
 @dataclass(frozen=True)
 class Painted:
-    """A run's last picture, the scores of every step, and its time on one thread."""
+    """A run's last picture, the scores of every step, and its seconds."""
 
     picture: Image.Image
     scores: pd.DataFrame
     seconds: float
 
 
-@cache
-def _lab(arguments: tuple[tuple[str, str], ...]):
-    """One lab a process."""
-    from labkit.lab import Lab
-
-    return Lab(**dict(arguments))
-
-
 def paint_all(specs: Sequence[Method], lab, n_jobs: int = -1) -> list[Painted]:
-    """Run specs, several at once, each on one thread and in a process that has a lab like this one."""
-    arguments = tuple(lab.arguments.items())
-    return Parallel(n_jobs=n_jobs)(delayed(_paint)(spec, arguments) for spec in specs)
+    """Run specs, several at once, each on one thread and in a process that has a lab like this one. With `n_jobs=1` they run
+    here, on as many threads as there are."""
+    return run_all(_paint, specs, lab, n_jobs)
 
 
-def _paint(spec: Method, arguments: tuple[tuple[str, str], ...]) -> Painted:
-    torch.set_num_threads(1)
-    lab = _lab(arguments)
+def _paint(spec: Method, lab) -> Painted:
     lab.require(spec)
     started, scores, picture = time.perf_counter(), [], None
     for step in spec.run(lab):

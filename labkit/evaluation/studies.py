@@ -73,7 +73,7 @@ def initial_image_study(lab, prompts: Sequence[str] = ("a house", "a dog"), seed
         for seed in seeds:
             scenes = (sample_scene(k, "test", style="flat", two=False) for k in count(100 * seed))
             other = next(s for s in scenes if s.subjects[0].subject not in subjects)
-            init = Canvas(start="image", init=ImageInput.of(Image.fromarray(render(other)), 64, 64))
+            init = Canvas(init=ImageInput.of(Image.fromarray(render(other)), 64, 64))
             for start, canvas in (("random codes", Canvas()), ("initial image", init)):
                 picture, score = _last(VQGANCLIP(prompt=prompt, seed=seed, steps=steps, canvas=canvas), lab)
                 shown = other.subjects[0].subject if canvas is init else ""

@@ -7,31 +7,31 @@ Crowson 2021 (the "CLIP Guided Diffusion" notebooks), after Dhariwal & Nichol 20
          + range_scale · mean (x̂_0 − clamp x̂_0)² + tv_scale · TV(x_in) + sat_scale · mean |x_in − clamp x_in|
          + init_scale · perceptual(x_in, init)
     g = −∂L/∂x                                            through the model: x̂_0 depends on x, so the range term acts
-    DDPM: μ' = μ + σ² g        DDIM: ε' = ε̂ − √(1 − ᾱ_t) g
 
-These scales mean one thing at 25 steps, another at 250 or on another sampler. With `strength` s the sum keeps its direction and
-gets a length of its own: the step from noise ratio σ to σ', σ² = (1 − ᾱ)/ᾱ, is moved by s · √(1 − ᾱ') · (1 − σ'/σ) root mean
-square, that is by the share s of the noise that the step takes away.
+What a sampler makes of g stands in `labkit.models.sampler`. The scales mean one thing at 25 steps, another at 250 or on another
+sampler; a `strength` gives the sum a length that means the same everywhere.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from labkit.clip.cutouts import Cutouts, draw
-from labkit.clip.pull import ImagePrompt, picture_gradient, targets_of
+from labkit.clip.pull import ImagePrompt, clip_score, picture_gradient, smaller_batch, targets_of
 from labkit.image import ImageInput, to_pil
+from labkit.loop import Made, NonFiniteError, Rng, Step, Values, loop
 from labkit.models.judge import perceptual_distance
-from labkit.models.schedule import add_noise, ddim_step, ddpm_step, log_variance, noise_ratio, respaced
+from labkit.models.sampler import Belief, Stage, as_function, path, start, take
 from labkit.prompt import parse
-from labkit.spec import MAX_SEED, Method, NonFiniteError, Spec, SpecError, Step
+from labkit.spec import PreviewEvery, Prompted, Spec, SpecError
 
 
 class DiffusionCanvas(Spec):
@@ -70,93 +70,54 @@ class Sampler(Spec):
     eta: float = Field(1.0, ge=0, le=1, description="DDIM's share of DDPM's noise; 0: the first noise decides all")
 
 
-class GuidedDiffusion(Method):
+class GuidedDiffusion(Prompted):
     """Make a picture by CLIP-guided diffusion."""
 
     needs: ClassVar[tuple[str, ...]] = ("guide", "diffusion", "perceptual")
     score: ClassVar[str | None] = "clip"
-    weighted_prompts: ClassVar[bool] = True
 
-    prompt: str = Field(..., min_length=1, max_length=2000, description="What to show: text[:weight[:stop]] joined by |")
     steps: int = Field(50, ge=2, le=1000, description="Steps of the whole way from noise to picture")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="Seed of everything random")
     canvas: DiffusionCanvas = Field(DiffusionCanvas(), description="Size and start")
     guidance: Guidance = Field(Guidance(), description="What leans on the picture")
     sampler: Sampler = Field(Sampler(), description="How a step is taken")
     cutouts: Cutouts = Field(Cutouts(cutn=8, noise=0.0), description="How CLIP looks")
     image_prompts: tuple[ImagePrompt, ...] = Field((), max_length=8, description="Pictures to resemble")
-    preview_every: int = Field(5, ge=1, le=1000, description="Steps between previews")
-
-    @field_validator("prompt")
-    @classmethod
-    def _prompt_parses(cls, text: str) -> str:
-        parse(text)
-        return text
+    preview_every: PreviewEvery = 5
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        denoiser, guide = lab.diffusion, lab.guide
-        device, rng = next(denoiser.parameters()).device, torch.Generator().manual_seed(self.seed)
-        path = self._path(denoiser)
+        denoiser, guide, rng, size = lab.diffusion, lab.guide, Rng(self.seed), (self.canvas.height, self.canvas.width)
+        self._fits(denoiser)
+        device, stages = next(denoiser.parameters()).device, path(denoiser, self.steps, self.canvas.skip)
         init = self.canvas.init.tensor().to(device) * 2 - 1 if self.canvas.init else None
         prompts = parse(self.prompt)
         targets = targets_of(guide, prompts, self.image_prompts)
-        x = torch.randn(1, 3, self.canvas.height, self.canvas.width, generator=rng).to(device)
-        if self.canvas.skip:
-            x = add_noise(init, x, path[0][1])
-        first, chunk, last = 0, min(self.cutouts.chunk or self.cutouts.cutn, self.cutouts.cutn), None
-        if resume is not None:
-            first, chunk, x = resume["i"] + 1, resume["chunk"], resume["x"].to(device)
-            rng.set_state(resume["rng"])
-        notices = [n for p in prompts for n in guide.notices(p.text)]
-        for i in range(first, len(path)):
-            t, now, after = path[i]
-            looks = draw(self.cutouts, self.canvas.height, self.canvas.width, guide.size, rng)
-            noise = torch.randn(x.shape, generator=rng).to(device)
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_(self._guided)
-                x0, eps, share = denoiser(leaf, torch.full((1,), t, device=device))
-                f = math.sqrt(1 - now)
-                x_in = f * x0 + (1 - f) * leaf
-            pulls, score, used = self._pulls(x0.detach(), x_in.detach(), init, lab, looks, targets, chunk)
-            if used < chunk:
-                notices.append(f"out of memory with {chunk} cutouts a batch; going on with {used}, same gradient")
-                chunk = used
-            g = torch.zeros_like(x)
-            if pulls:
-                on_x0 = sum((p for p, where in pulls.values() if where == "x0"), torch.zeros_like(x))
-                on_x_in = sum((p for p, where in pulls.values() if where == "x_in"), torch.zeros_like(x))
-                with torch.enable_grad():
-                    g = -torch.autograd.grad((x0 * on_x0).sum() + (x_in * on_x_in).sum(), leaf)[0]
-            belief = x0.detach(), eps.detach(), None if share is None else share.detach()
-            following = self._step(x, *belief, g, now, after, noise)
-            if not (math.isfinite(score) and g.isfinite().all() and following.isfinite().all()):
-                raise NonFiniteError(f"step {i}: the picture is no longer a number; the last good one is kept. Lower the "
-                                     f"guidance (strength {self.guidance.strength})", last)
-            look = (i + 1) % self.preview_every == 0 or i in (0, len(path) - 1)
-            final = i == len(path) - 1
-            picture = to_pil((following if final else belief[0]).add(1).div(2).clamp(0, 1)) if look else None
-            extras = {"notices": tuple(notices), "t": t, "alpha_bar": now, "x": x, "x0": belief[0], "x_in": x_in.detach(),
-                      "gradients": {name: float(p.norm()) for name, (p, _) in pulls.items()}}
-            scores = {"clip": score, "out of range": float((belief[0].abs() > 1).float().mean())}
-            x = following
+        notices = [line for p in prompts for line in guide.notices(p.text)]
+        first = torch.randn(1, 3, *size, generator=rng.torch).to(device)
+        now = Values(x=start(first, stages[0], init if self.canvas.skip else None), chunk=self.cutouts.batch)
+        lean = Lean(self, lab, init, targets)
 
-            def snapshot(at: int = i, chunk: int = chunk, x: Tensor = x) -> dict:
-                if at != i:  # noqa: B023 (where the run is now)
-                    raise ValueError(f"step {at}: the run has gone on; take a step's state before the next")
-                return {"i": at, "chunk": chunk, "x": x.clone(), "rng": rng.get_state()}
+        def step(i: int) -> Made:
+            stage, x = stages[i], now.x
+            looks = draw(self.cutouts, *size, guide.size, rng.torch)
+            noise = torch.randn(x.shape, generator=rng.torch).to(device)
+            belief, told = lean(x, stage, looks, now.chunk)
+            notices.extend(smaller_batch(now.chunk, told.used))
+            now.chunk = told.used
+            now.x = take(x, belief, stage, noise, self.sampler.name, self.sampler.eta, self.guidance.strength)
+            if not (now.x.isfinite().all() and (belief.pull is None or belief.pull.isfinite().all())):
+                raise NonFiniteError("the picture is no longer a number; lower guidance.strength (now "
+                                     f"{self.guidance.strength}) or the scales")
+            shown = now.x if i == len(stages) - 1 else belief.x0
+            scores = {"clip": clip_score((told.x_in + 1) / 2, guide, targets), **told.scores,
+                      "out of range": float((belief.x0.abs() > 1).float().mean())}
+            extras = {"notices": tuple(notices), "t": stage.t, "alpha_bar": stage.now, "x": x, "x0": belief.x0,
+                      "x_in": told.x_in, "gradients": told.gradients}
+            return Made(scores, lambda: to_pil(shown.add(1).div(2).clamp(0, 1)), extras)
 
-            step = Step(i, len(path), picture, scores, extras, snapshot)
-            last = step if picture is not None else last
-            yield step
+        yield from loop(len(stages), {"now": now, "rng": rng}, step, self.preview_every, resume)
 
-    @property
-    def _guided(self) -> bool:
-        g = self.guidance
-        terms = g.clip_guidance_scale + g.range_scale + g.tv_scale + g.sat_scale + self.canvas.init_scale
-        return bool(terms) and g.strength != 0
-
-    def _path(self, denoiser) -> list[tuple[int, float, float]]:
-        """(t, ᾱ_t, ᾱ of the next step) of every step to take. Raises `SpecError` for what the model cannot do."""
+    def _fits(self, denoiser) -> None:
+        """Raises `SpecError` for what the model cannot do."""
         for side in ("width", "height"):
             value, n = getattr(self.canvas, side), denoiser.multiple
             if value % n:
@@ -164,48 +125,62 @@ class GuidedDiffusion(Method):
                                 f"use {max(n, value // n * n)} or {value // n * n + n}")
         if self.steps > len(denoiser.alpha_bar):
             raise SpecError(f"steps: {self.steps} are more than this model's {len(denoiser.alpha_bar)}")
-        times = respaced(len(denoiser.alpha_bar), self.steps).tolist()[::-1]
-        levels = [*denoiser.alpha_bar[times].tolist(), 1.0]
-        skipped = min(round(self.canvas.skip * self.steps), self.steps - 1)
-        return list(zip(times, levels, levels[1:], strict=False))[skipped:]
 
-    def _pulls(self, x0: Tensor, x_in: Tensor, init, lab, looks, targets, chunk: int):
-        """The gradient of every active term with respect to the picture that it reads: {name: (gradient, "x0" or "x_in")};
-        the CLIP score, and the batch of cutouts that fitted."""
-        g, out = self.guidance, {}
-        picture = (x_in + 1) / 2
-        if self._guided:
-            pull, _, score, used = picture_gradient(picture, lab.guide, looks, targets, chunk)
-            # The weights are relative, as in the notebooks: they sum to one.
-            share = abs(sum(w for _, w, _ in targets)) or 1.0
-            if g.clip_guidance_scale:
-                out["clip"] = (pull * g.clip_guidance_scale / (2 * share), "x_in")
-        else:
-            score, used = clip_score(picture, lab.guide, targets), chunk
-        read = {"range": (g.range_scale, x0, "x0", range_loss), "tv": (g.tv_scale, x_in, "x_in", tv_loss),
-                "sat": (g.sat_scale, x_in, "x_in", sat_loss),
-                "init": (self.canvas.init_scale, x_in, "x_in", lambda y: perceptual_distance(lab.perceptual, y, init).mean())}
-        for name, (scale, source, where, loss) in read.items():
-            if scale and self._guided:
+
+@dataclass(frozen=True)
+class Told:
+    """What guidance saw at a step: the picture that CLIP looks at, its scores, the length of each term's gradient, and the
+    batch of cutouts that fitted."""
+
+    x_in: Tensor
+    scores: dict[str, float]
+    gradients: dict[str, float]
+    used: int
+
+
+class Lean:
+    """A denoiser with guidance around it: `lean(x, stage, looks, chunk)` gives a `Belief` whose pull is g, and what it saw."""
+
+    def __init__(self, spec: GuidedDiffusion, lab, init: Tensor | None, targets: list):
+        g, near, scale = spec.guidance, lab.perceptual, spec.canvas.init_scale
+        self.denoiser, self.guide, self.targets = as_function(lab.diffusion), lab.guide, targets
+        # Each term: its weight, which picture it reads, its loss.
+        self.terms = {"range": (g.range_scale, "x0", range_loss), "tv": (g.tv_scale, "x_in", tv_loss),
+                      "sat": (g.sat_scale, "x_in", sat_loss),
+                      "init": (scale, "x_in", lambda y: perceptual_distance(near, y, init).mean())}
+        self.clip_scale = g.clip_guidance_scale
+        self.active = g.strength != 0 and bool(self.clip_scale or any(weight for weight, *_ in self.terms.values()))
+
+    def __call__(self, x: Tensor, stage: Stage, looks, chunk: int) -> tuple[Belief, Told]:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(self.active)
+            belief = self.denoiser(leaf, stage)
+            f = math.sqrt(1 - stage.now)
+            x_in = f * belief.x0 + (1 - f) * leaf
+        seen = {"x0": belief.x0.detach(), "x_in": x_in.detach()}
+        pulls, scores, used = self._pulls(seen, looks, chunk) if self.active else ({}, {}, chunk)
+        g = None
+        if pulls:
+            on = {name: sum((p for p, where in pulls.values() if where == name), torch.zeros_like(x)) for name in seen}
+            with torch.enable_grad():
+                (g,) = torch.autograd.grad((belief.x0 * on["x0"]).sum() + (x_in * on["x_in"]).sum(), leaf)
+        share = None if belief.share is None else belief.share.detach()
+        return (Belief(seen["x0"], belief.eps.detach(), share, None if g is None else -g),
+                Told(seen["x_in"], scores, {name: float(p.norm()) for name, (p, _) in pulls.items()}, used))
+
+    def _pulls(self, seen: dict[str, Tensor], looks, chunk: int) -> tuple[dict[str, tuple[Tensor, str]], dict[str, float], int]:
+        """The gradient of every term with respect to the picture that it reads, CLIP's score of the cutouts, and the batch of
+        cutouts that fitted."""
+        pull, _, score, used = picture_gradient((seen["x_in"] + 1) / 2, self.guide, looks, self.targets, chunk)
+        # The weights are relative, as in the notebooks: they sum to one.
+        share = abs(sum(w for _, w, _ in self.targets)) or 1.0
+        out = {"clip": (pull * self.clip_scale / (2 * share), "x_in")} if self.clip_scale else {}
+        for name, (weight, where, loss) in self.terms.items():
+            if weight:
                 with torch.enable_grad():
-                    leaf = source.clone().requires_grad_()
-                    out[name] = (scale * torch.autograd.grad(loss(leaf), leaf)[0], where)
-        return out, score, used
-
-    def _step(self, x: Tensor, x0: Tensor, eps: Tensor, share, g: Tensor, now: float, after: float, noise: Tensor) -> Tensor:
-        """x at the next, lower noise level."""
-        classic, moved = self.guidance.strength is None, torch.zeros(())
-        rms = g.square().mean().sqrt()
-        if not classic and rms > 0:
-            taken = math.sqrt(1 - after) * (1 - noise_ratio(after) / noise_ratio(now))
-            moved = self.guidance.strength * taken * g / rms
-        if self.sampler.name == "ddpm":
-            log_var = log_variance(now, after, share)
-            return ddpm_step(x, x0, now, after, log_var, noise) + (log_var.exp().to(x) * g if classic else moved)
-        if classic:
-            eps = eps - math.sqrt(1 - now) * g
-            x0 = (x - math.sqrt(1 - now) * eps) / math.sqrt(now)
-        return ddim_step(x0, eps, now, after, self.sampler.eta, noise) + moved
+                    leaf = seen[where].clone().requires_grad_()
+                    out[name] = (weight * torch.autograd.grad(loss(leaf), leaf)[0], where)
+        return out, {"cutouts": score}, used
 
 
 def range_loss(x0: Tensor) -> Tensor:
@@ -222,11 +197,3 @@ def tv_loss(x: Tensor) -> Tensor:
     """Mean over pixels of the squared differences to the right and lower neighbour (none beyond the border)."""
     x = F.pad(x, (0, 1, 0, 1), "replicate")
     return ((x[..., :-1, 1:] - x[..., :-1, :-1]).square() + (x[..., 1:, :-1] - x[..., :-1, :-1]).square()).mean()
-
-
-@torch.no_grad()
-def clip_score(picture: Tensor, guide, targets) -> float:
-    """Mean cosine of a picture (1, 3, H, W) in [0, 1] to the prompts, weighted by |w|, repelling ones counted negative."""
-    seen = guide.encode_image(F.interpolate(picture, (guide.size, guide.size), mode="area").clamp(0, 1))
-    scale = sum(abs(w) for _, w, _ in targets) or 1.0
-    return sum(w * float((seen @ e).mean()) for e, w, _ in targets) / scale

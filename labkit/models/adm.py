@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from labkit import zoo
 from labkit.fetch import sha256_of
-from labkit.models.diffusion import Belief
+from labkit.models.sampler import Belief
 from labkit.models.schedule import linear_alpha_bar
 
 RESNET = {"in_layers.0": "norm1", "in_layers.2": "conv1", "emb_layers.1": "time_emb_proj", "out_layers.0": "norm2",

@@ -2,7 +2,7 @@
 
 A *denoiser* has `alpha_bar` (T,), `image_size`, `multiple` (of which a picture's sides must be) and
 
-    denoiser(x (B, 3, H, W), t (B,) int64) → Belief(x0, eps, share)
+    denoiser(x (B, 3, H, W), t (B,) int64) → `sampler.Belief`
 
 x is about [-1, 1] plus noise. The pocket model is diffusers' `UNet2DModel` over space-to-depth pixels: a 2 × 2 block of the
 picture is one cell of 12 channels, so that 64 × 64 costs what 32 × 32 would. It predicts v = √ᾱ ε − √(1 − ᾱ) x_0 (Salimans & Ho
@@ -13,7 +13,6 @@ would teach nothing and have guidance divide by √ᾱ ≈ 0. What is linear in 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DModel
@@ -22,19 +21,11 @@ from torch import Tensor, nn
 from labkit import zoo
 from labkit.models.load import load_model, weights_path
 from labkit.models.precondition import BlockWiener
+from labkit.models.sampler import Belief
 from labkit.models.schedule import cosine_alpha_bar
 
 LEAST_ALPHA_BAR = 5e-4  # signal 0.022, noise 1
 GROUPS = 8  # of 12 and 20 channels: diffusers' 32 of 3 and 5 would take a picture's tone away
-
-
-class Belief(NamedTuple):
-    """What a model makes of a noisy picture: x̂_0 and ε̂ with x = √ᾱ x̂_0 + √(1 − ᾱ) ε̂, and the share of its learned variance
-    in [-1, 1] (see `schedule.log_variance`), or None."""
-
-    x0: Tensor
-    eps: Tensor
-    share: Tensor | None
 
 
 @dataclass(frozen=True)

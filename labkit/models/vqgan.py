@@ -13,11 +13,11 @@ import os
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from taming.modules.diffusionmodules import model as taming_model
 from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 from torch import Tensor, nn
 
+from labkit.models.codebook import lookup, snap, straight_through
 from labkit.models.load import load_model, weights_path
 from labkit.models.pixels import Pixels
 from labkit.weights import PICKLES
@@ -87,40 +87,6 @@ PRESETS: dict[str, VQGANConfig] = {
 }
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Forward: the value, bit for bit. Backward: its gradient goes unchanged to `to`."""
-
-    @staticmethod
-    def forward(ctx, value: Tensor, to: Tensor) -> Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[None, Tensor]:
-        return None, grad
-
-
-def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
-    """Indices (B,h,w) of the codes (n,C) nearest to the cells of z (B,C,h,w): |z|^2 + |e|^2 - 2 z.e, in
-    fp32, some cells at a time: against 16,384 codes a hundred pictures would take gigabytes at once."""
-    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        cells, codes = z.movedim(1, -1).float(), codebook.float()
-        lengths = codes.square().sum(-1)
-        parts = cells.flatten(0, -2).split(1024)
-        found = [(p.square().sum(-1, keepdim=True) + lengths - 2 * p @ codes.T).argmin(-1) for p in parts]
-        return torch.cat(found).view(cells.shape[:-1])
-
-
-def lookup(codebook: Tensor, indices: Tensor) -> Tensor:
-    """The codes (n,C) at `indices` (B,h,w), as a latent (B,C,h,w)."""
-    return F.embedding(indices, codebook).movedim(-1, 1).contiguous()
-
-
-def _snap(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """z to its nearest codes, straight-through: (z_q, indices)."""
-    indices = nearest_code(z, codebook)
-    return _StraightThrough.apply(lookup(codebook, indices).to(z.dtype), z), indices
-
-
 class NearestQuantizer(VectorQuantizer2):
     """taming's quantiser, returning what a painter needs and gathering codes by index."""
 
@@ -129,7 +95,7 @@ class NearestQuantizer(VectorQuantizer2):
         return self.embedding.weight
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return _snap(z, self.codebook)
+        return snap(z, self.codebook)
 
     def relax(self, h: Tensor) -> Tensor:
         """The encoder's output already lies in the codebook's space."""
@@ -147,7 +113,7 @@ class GumbelQuantizer(GumbelQuantize):
         return self.embed.weight
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return _snap(z, self.codebook)
+        return snap(z, self.codebook)
 
     def relax(self, h: Tensor) -> Tensor:
         """The expected code under the softmax over logits: the continuous point of the codebook's space."""
@@ -157,7 +123,7 @@ class GumbelQuantizer(GumbelQuantize):
         logits = self.proj(h)
         indices = logits.argmax(1)
         soft = torch.einsum("bnhw,nd->bdhw", logits.softmax(1), self.codebook)
-        return _StraightThrough.apply(lookup(self.codebook, indices).to(soft.dtype), soft), indices
+        return straight_through(lookup(self.codebook, indices), soft), indices
 
 
 class VQGAN(nn.Module):

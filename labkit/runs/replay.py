@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from labkit.image import differences, psnr, read_recipe
-from labkit.spec import METHODS, Method, SpecError
 from labkit.runs.result import Result, collect
+from labkit.spec import METHODS, Method, SpecError
 
 
 @dataclass(frozen=True)

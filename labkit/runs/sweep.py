@@ -1,13 +1,8 @@
 """One spec over a grid of values: `sweep(spec, over={"seed": [0, 1], "cutouts__cutn": [8, 16]}, folder="out")`.
 
-The cells run through `joblib.Parallel` and no backend is named, so the caller's one line decides where:
-
-    with joblib.parallel_config(n_jobs=4): ...                        # processes of this machine
-    client = distributed.Client("scheduler:8786")
-    with joblib.parallel_config(backend="dask"): sweep(...)           # a Dask cluster that sees the same folder
-
-A finished cell is a PNG in the folder, named by its spec and models; the next run skips it. A worker that dies in the
-middle leaves nothing under that name.
+The cells run by `labkit.runs.workers`: here, in processes of this machine, or on a cluster that sees the same folder. A
+finished cell is a PNG in the folder, named by its spec and models; the next run skips it. A worker that dies in the middle
+leaves nothing under that name.
 """
 
 from __future__ import annotations
@@ -18,22 +13,17 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 from PIL import Image
 
 from labkit.image import contact_sheet, read_recipe, save_png
-from labkit.lab import Lab
-from labkit.spec import Method, SpecError
 from labkit.runs.result import collect
-
-LabSource = Lab | dict[str, Any] | Callable[[], Any] | None
-
-# One lab per process and kind of lab: a worker loads its models for its first cell only.
-_LABS: dict[str, Any] = {}
+from labkit.runs.workers import LabSource, run_all
+from labkit.spec import Method, SpecError
 
 
 @dataclass(frozen=True)
@@ -63,6 +53,7 @@ def sweep(
     lab: LabSource = None,
     folder: str | Path = "out/sweep",
     n_jobs: int | None = None,
+    done: Callable[[int, dict], None] | None = None,
 ) -> Sweep:
     """Run `spec` for every combination of the values in `over` (`a__b` is field b of the nested spec a).
 
@@ -70,6 +61,7 @@ def sweep(
             makes one. None: the pocket models.
     folder  where finished cells stay; a cluster's workers must see it under the same path.
     n_jobs  as joblib's; None leaves it to `joblib.parallel_config`.
+    done    called with a cell's number (in the table's order) and its row as each one ends.
     Raises `SpecError` before any cell runs when a value is out of bounds. What fails later stays in the table as the
     cell's `error`, and the other cells run on. An interrupt ends the sweep; the finished cells stay.
     """
@@ -80,19 +72,18 @@ def sweep(
         raise SpecError("over: names no axis; give at least one field with its values")
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     specs = [spec.but(**point) for point in points]
-    source = _source(lab)
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    rows = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run_cell)(cell, source, str(folder)) for cell in specs)
+    rows = run_all(partial(run_cell, folder=str(folder)), specs, lab, n_jobs, done)
     table = pd.DataFrame([{**point, **row} for point, row in zip(points, rows, strict=True)])
     ends = ["seconds", "path", "error", "skipped"]
     return Sweep(table[[name for name in table.columns if name not in ends] + ends], axes)
 
 
-def run_cell(spec: Method, source: dict | Callable[[], Any], folder: str) -> dict:
+def run_cell(spec: Method, lab, folder: str) -> dict:
     """One cell, in whatever process: its row of the table."""
     try:
-        return _run_cell(spec, _lab(source), Path(folder))
+        return _run_cell(spec, lab, Path(folder))
     except Exception as error:  # the row keeps it: one bad cell must not stop the others
         return {"seconds": float("nan"), "path": "", "error": f"{type(error).__name__}: {error}", "skipped": False}
 
@@ -117,30 +108,6 @@ def _row(path: Path, skipped: bool) -> dict:
     recipe = read_recipe(path)
     ends = {"seconds": recipe.get("seconds"), "path": str(path), "error": "", "skipped": skipped}
     return {**recipe.get("scores", {}), **ends}
-
-
-def _source(lab: LabSource) -> dict | Callable[[], Any]:
-    """What a worker makes its lab from: never the models themselves."""
-    if not isinstance(lab, Lab):
-        if lab is not None and not callable(lab) and not isinstance(lab, dict):
-            raise SpecError(f"lab: is a Lab, a table of its arguments or a function; got {type(lab).__name__}")
-        return {} if lab is None else lab
-    source = lab.arguments
-    _LABS[_key(source)] = lab
-    return source
-
-
-def _key(source: dict | Callable) -> str:
-    if isinstance(source, dict):
-        return json.dumps(source, sort_keys=True, default=str)
-    return f"{source.__module__}.{source.__qualname__}"
-
-
-def _lab(source: dict | Callable):
-    key = _key(source)
-    if key not in _LABS:
-        _LABS[key] = Lab(**source) if isinstance(source, dict) else source()
-    return _LABS[key]
 
 
 def _load(path: str):

@@ -9,7 +9,6 @@ is shipped is the moving average of the weights.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -19,7 +18,8 @@ from pydantic import Field
 
 from labkit.image import grid, to_pil
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
-from labkit.models.schedule import add_noise, ddim_step, respaced
+from labkit.models.sampler import sample
+from labkit.models.schedule import add_noise
 from labkit.spec import MAX_SEED, Step, Training
 from labkit.training.bank import scene_bank
 from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
@@ -78,22 +78,6 @@ class TrainDiffusion(Training):
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
         yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module), weights,
                                   self.preview_every, resume)
-
-
-@torch.no_grad()
-def sample(model, n: int, steps: int = 50, seed: int = 0, size: int | None = None, eta: float = 1.0) -> torch.Tensor:
-    """Unguided samples (n, 3, size, size) in [-1, 1]: DDIM's steps (Song et al. 2021, eq. 12) with `eta` of DDPM's noise. A
-    small model needs that noise: what it gets wrong at one step is covered up and looked at afresh at the next."""
-    side, rng = size or model.image_size, torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    x = torch.randn(n, 3, side, side, generator=rng).to(device)
-    times = respaced(len(model.alpha_bar), steps).tolist()
-    for t, before in zip(times[::-1], [*times[-2::-1], None], strict=True):
-        now, after = float(model.alpha_bar[t]), 1.0 if before is None else float(model.alpha_bar[before])
-        x0 = model(x, torch.full((n,), t, device=device)).x0.clamp(-1, 1)
-        eps = (x - math.sqrt(now) * x0) / math.sqrt(1 - now)  # of the clamped belief: the two have to explain x
-        x = ddim_step(x0, eps, now, after, eta, torch.randn(x.shape, generator=rng).to(device))
-    return x.clamp(-1, 1)
 
 
 def sheet(model, n: int = 32) -> Image.Image:

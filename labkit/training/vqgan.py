@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from labkit.image import grid, to_pil
+from labkit.models.codebook import CodeUse, seed_codebook
 from labkit.models.judge import perceptual_distance
 from labkit.models.precondition import block_components
 from labkit.models.vqgan import VQGAN, VQGANConfig
@@ -77,7 +78,7 @@ class TrainVQGAN(Training):
             h = h.float()
             if coded := i >= first_coded:
                 if i == first_coded and self.continuous:
-                    seed_codebook(model, bank, rng)
+                    seed_codebook(model.codebook, encoder_vectors(model, bank, rng), rng.torch)
                 z, indices = model.quantize(h)
                 extra = self.commitment * F.mse_loss(z.detach(), h) + F.mse_loss(model.lookup(indices), h.detach())
             else:
@@ -114,7 +115,7 @@ class TrainVQGAN(Training):
                 criticise.step()
                 scores["critic"] = float(hinge.detach())
             if coded:
-                codes.update(model, h.detach(), indices, rng, revive=i < 0.85 * self.steps)
+                codes.update(model.codebook, h.detach(), indices, rng.torch, revive=i < 0.85 * self.steps)
                 scores["codes used"] = codes.used()
             update_average(averaged, model)
             return {"loss": float(total.detach()), **scores}
@@ -131,39 +132,12 @@ class TrainVQGAN(Training):
                                   self.preview_every, resume)
 
 
-class CodeUse(nn.Module):
-    """How long each code has gone unused; moves those unused too long onto encoder vectors."""
-
-    def __init__(self, n: int, patience: int):
-        super().__init__()
-        self.patience = patience
-        self.register_buffer("idle", torch.zeros(n, dtype=torch.long))
-
-    def used(self) -> float:
-        """Share of the codes chosen within the last `patience` steps."""
-        return float((self.idle < self.patience).float().mean())
-
-    @torch.no_grad()
-    def update(self, model: VQGAN, h: torch.Tensor, indices: torch.Tensor, rng, revive: bool) -> None:
-        """Count, and move idle codes onto random vectors of `h` (B, C, H, W)."""
-        self.idle += 1
-        self.idle[indices.flatten().unique().to(self.idle.device)] = 0
-        dead = (self.idle >= self.patience).nonzero().squeeze(1)
-        if revive and len(dead):
-            vectors = h.permute(0, 2, 3, 1).reshape(-1, h.shape[1])
-            chosen = torch.randint(len(vectors), (len(dead),), generator=rng.torch)
-            model.codebook[dead] = vectors[chosen.to(vectors.device)].to(model.codebook)
-            self.idle[dead] = 0
-
-
 @torch.no_grad()
-def seed_codebook(model: VQGAN, bank, rng, pictures: int = 256) -> None:
-    """Make the codebook of encoder vectors of as many pictures as it needs, at least `pictures` of them."""
+def encoder_vectors(model: VQGAN, bank, rng, pictures: int = 256) -> torch.Tensor:
+    """What the encoder makes (B, C, h, w) of as many pictures as fill the codebook, at least `pictures` of them."""
     index = rng.np.integers(len(bank), size=max(pictures, model.n_embed // 64))
-    h = torch.cat([model.encode_continuous(bank.images(part).to(model.codebook.device)) for part in np.array_split(index, 16)])
-    vectors = h.permute(0, 2, 3, 1).reshape(-1, h.shape[1])
-    chosen = torch.randperm(len(vectors), generator=rng.torch)[torch.arange(model.n_embed) % len(vectors)]
-    model.codebook.copy_(vectors[chosen.to(vectors.device)])
+    device = model.codebook.device
+    return torch.cat([model.encode_continuous(bank.images(part).to(device)) for part in np.array_split(index, 16)])
 
 
 def principal_components(bank, f: int, n: int, pictures: int = 500) -> nn.Module:

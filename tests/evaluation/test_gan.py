@@ -39,7 +39,7 @@ def test_distance_stands_between_other_scenes_and_noise(tiny):
 
 
 def test_report_is_of_the_same_prompts_as_a_method_s_and_stands_in_one_table_with_it(tiny):
-    report = measure_gan(tiny, 10, 2)
+    report = measure_gan(tiny, 10, 2, n_jobs=1)
     scenes = held_out_scenes(10)
     assert list(report.table["prompt"]) == [prompt_of(s) for s in scenes for _ in range(2)]
     assert list(report.table["seed"]) == [0, 1] * 10 and (report.table["seconds"] > 0).all()
@@ -52,7 +52,7 @@ def test_report_is_of_the_same_prompts_as_a_method_s_and_stands_in_one_table_wit
 
 
 def test_clip_score_of_the_table_is_of_the_picture_and_its_own_prompt(tiny):
-    report = measure_gan(tiny, 20, 1)
+    report = measure_gan(tiny, 20, 1, n_jobs=1)
     x = torch.cat([to_tensor(p) for p in report.pictures])
     cosines = (tiny.clip.encode_image(x) @ tiny.clip.encode_text([prompt_of(s) for s in held_out_scenes(20)]).T).diagonal()
     assert scores_of(tiny, report)["clip"] == pytest.approx(float(cosines.mean()), abs=1e-3)

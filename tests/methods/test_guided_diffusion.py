@@ -184,7 +184,7 @@ def test_nan_ends_with_the_last_good_picture(lab, monkeypatch):
         return pull * (math.nan if len(calls) == 4 else 1), *rest
 
     monkeypatch.setattr(guided_diffusion, "picture_gradient", spoiled)
-    with pytest.raises(NonFiniteError, match="step 3.*Lower the guidance") as caught:
+    with pytest.raises(NonFiniteError, match="step 3.*lower guidance.strength") as caught:
         list(spec().run(lab))
     assert caught.value.last.i == 2 and caught.value.last.image is not None
 

@@ -25,7 +25,7 @@ def written(path, model, **about):
 
 def test_the_two_beliefs_explain_the_noisy_picture():
     model, x, t = made(), torch.randn(3, 3, 16, 16), torch.tensor([0, 20, 50])
-    x0, eps, share = model(x, t)
+    x0, eps, share, _ = model(x, t)
     a = model.alpha_bar[t].view(-1, 1, 1, 1).float()
     assert torch.allclose(a.sqrt() * x0 + (1 - a).sqrt() * eps, x, atol=1e-4) and share is None
     assert model.alpha_bar.min() >= LEAST_ALPHA_BAR and model.alpha_bar.diff().max() < 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from labkit import zoo
-from labkit.models.vqgan import PRESETS, VQGAN, VQGANConfig, load_vqgan, nearest_code
+from labkit.models.vqgan import PRESETS, VQGAN, VQGANConfig, load_vqgan
 
 SMALL = VQGANConfig(
     ch=32,
@@ -89,17 +89,6 @@ def test_gumbel_takes_the_likeliest_code_and_its_continuous_latent_is_the_expect
 def test_side_that_f_does_not_divide_is_refused():
     with pytest.raises(ValueError, match=r"\(1, 3, 30, 32\).*multiples of f = 4"):
         small().encode(picture(1, 3, 30, 32))
-
-
-def test_nearest_code_equals_brute_force():
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(2, 7, 5, 3, generator=generator)
-    codebook = torch.randn(40, 7, generator=generator)
-    found = nearest_code(z, codebook)
-    for b in range(2):
-        for i in range(5):
-            for j in range(3):
-                assert found[b, i, j] == ((codebook - z[b, :, i, j]) ** 2).sum(1).argmin()
 
 
 def test_straight_through_gradient_is_that_of_the_quantised_value():

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from labkit.image import read_recipe, save_png
-from labkit.spec import SpecError
 from labkit.runs.replay import load_methods, replay, spec_from_png
 from labkit.runs.result import collect
+from labkit.spec import SpecError
 from tests.views.support import FakeLab, Noise
 
 

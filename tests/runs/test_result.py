@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from labkit.image import read_recipe
-from labkit.spec import NonFiniteError
 from labkit.runs.result import MAX_PREVIEWS, collect
+from labkit.spec import NonFiniteError
 from tests.views.support import FakeLab, Noise
 
 

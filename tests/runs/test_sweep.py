@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labkit.spec import SpecError
 from labkit.runs.sweep import sweep
+from labkit.spec import SpecError
 from tests.views import support
 from tests.views.support import FakeLab, Noise, make_lab
 
@@ -90,15 +90,10 @@ def test_mistakes_are_found_before_anything_runs(tmp_path, log, over, lab, words
     assert runs(log) == []
 
 
-def test_a_lab_goes_to_workers_by_its_names(tmp_path):
-    from labkit.lab import Lab
-    from labkit.runs import sweep as module
-
-    lab = Lab(device="cpu")
-    source = module._source(lab)
-    assert source == {"clip": "pocket", "vqgan": "pocket", "guide": "pocket", "diffusion": "pocket", "device": "cpu"}
-    assert module._lab(source) is lab, "in this process its models serve as they are"
-    assert module._lab({**source, "guide": "pocket-robust"}) is not lab
+def test_progress_is_told_cell_by_cell(tmp_path, log):
+    told = []
+    sweep(Noise(log=str(log)), {"mode": ["plain", "fail"]}, make_lab, tmp_path / "out", done=lambda *end: told.append(end))
+    assert [(k, row["error"]) for k, row in told] == [(0, ""), (1, "RuntimeError: told to fail")]
 
 
 def test_one_lab_per_process(tmp_path, monkeypatch):

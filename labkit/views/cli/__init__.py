@@ -41,8 +41,9 @@ COMMANDS = {  # name: (module, function, what it does)
 MISTAKES = {
     "labkit SpecError", "labkit PromptError", "labkit ImageError", "labkit WeightsError", "builtins FileNotFoundError",
     "builtins FileExistsError", "builtins PermissionError", "builtins IsADirectoryError", "builtins NotADirectoryError",
+    "labkit NotWritable", "labkit TextError",
 }  # fmt: skip
-FAILURES = {"labkit NonFiniteError", "labkit DownloadError"}
+FAILURES = {"labkit NonFiniteError", "labkit DownloadError", "labkit FileError"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -173,8 +173,6 @@ def build(spec: type[Spec], flags: Any, size: tuple[int, int] | None, prefix: st
         item = _item(info.annotation)
         if _is_picture(info.annotation):
             values[name] = None if value is None else picture(value, size)
-            if value is not None and getattr(flags, "start", None) == spec.model_fields["start"].default:
-                values["start"] = "image"  # whoever gives the picture to start from need not say so again
         elif item:
             values[name] = tuple(parse_item(item, text, size, f"--{prefix}{name.replace('_', '-')}") for text in value)
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Spec):

@@ -6,10 +6,12 @@ threads: the tensors are small. The judge has no part in the painting.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from PIL import Image
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
+from labkit.runs.workers import run_all
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -107,14 +110,12 @@ def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200,
         for name in names(k):
             (folder / name).unlink(missing_ok=True)
     progress(f"painting {len(specs)} pictures of {steps} steps, {jobs} at a time")
-    here = judging if jobs == 1 else None
-    work = (joblib.delayed(paint)(k, spec, str(folder), here, jobs > 1) for k, spec in enumerate(specs))
-    painted: list[Painted] = [None] * len(specs)
-    with joblib.parallel_config("loky" if jobs > 1 else "threading"):
-        for k, one in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-            painted[k] = one
-            progress(f"{sum(p is not None for p in painted)} of {len(specs)}: {one.prompt!r} "
-                     + (one.error or f"in {duration(one.seconds)}"))
+    ended = itertools.count(1)
+
+    def tell(k: int, one: Painted) -> None:
+        progress(f"{next(ended)} of {len(specs)}: {one.prompt!r} " + (one.error or f"in {duration(one.seconds)}"))
+
+    painted = run_all(partial(paint, folder=str(folder)), list(enumerate(specs)), judging, jobs, tell)
     look(painted, judging, folder)
     made = Demo(folder, painted, time.perf_counter() - started, setup_seconds, judging.pocket)
     (folder / "index.html").write_text(page(made), encoding="utf-8")
@@ -126,24 +127,12 @@ def names(k: int) -> tuple[str, str]:
     return f"picture-{k + 1}.png", f"strip-{k + 1}.png"
 
 
-_LABS: list[Any] = []  # of a worker process: its models are loaded once
-
-
-def paint(k: int, spec: VQGANCLIP, folder: str, lab: Any, one_thread: bool) -> tuple[int, Painted]:
+def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
     """Paint and save one prompt, in whatever process."""
+    k, spec = asked
     picture, strip = (Path(folder, name) for name in names(k))
     one = Painted(spec.prompt, picture, strip)
-    if one_thread:
-        import torch
-
-        torch.set_num_threads(1)
     try:
-        if lab is None:
-            from labkit.lab import Lab
-
-            if not _LABS:
-                _LABS.append(Lab())
-            lab = _LABS[0]
         notices: dict[str, None] = {}
         result = collect(spec, lab, on_step=lambda s, r: notices.update(dict.fromkeys(s.extras.get("notices", ()))))
     except Exception as error:  # the others are painted all the same; the report tells of this one
@@ -153,13 +142,13 @@ def paint(k: int, spec: VQGANCLIP, folder: str, lab: Any, one_thread: bool) -> t
         raise KeyboardInterrupt
     if result is None or result.image is None:
         one.error = one.error or "stopped before the first picture"
-        return k, one
+        return one
     result.save(picture)
     result.strip().save(strip)
     course = [scores["clip"] for scores in result.history if "clip" in scores]
     one.before, one.after = (course[0], course[-1]) if course else (one.before, one.after)
     one.seconds, one.steps, one.notices = result.seconds, result.steps_done, tuple(notices)
-    return k, one
+    return one
 
 
 def look(painted: list[Painted], lab: Any, folder: Path) -> None:

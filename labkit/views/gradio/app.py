@@ -23,9 +23,9 @@ import torch  # noqa: E402
 from labkit.image import ImageError  # noqa: E402
 from labkit.prompt import PromptError  # noqa: E402
 from labkit.runs.result import Result, recipe_of  # noqa: E402
+from labkit.runs.status import POCKET, duration, status  # noqa: E402
 from labkit.spec import Method, NonFiniteError, SpecError, Step  # noqa: E402
 from labkit.views.controls import SLIDER_STOPS, Control  # noqa: E402
-from labkit.runs.status import POCKET, duration, status  # noqa: E402
 
 # One queue for all that computes. The lowest limit of its members counts, so all of them give the same one.
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1}

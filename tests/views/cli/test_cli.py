@@ -111,7 +111,7 @@ def test_pictures_are_given_as_files(here):
     Image.new("RGB", (50, 40), (200, 30, 30)).save("a,b.png")
     args = ["a dog", "--init", "a,b.png", "--canvas.width", "32", "--image-prompts", "image=a,b.png,weight=-2"]
     spec = flags.parse("paint", VQGANCLIP, run.RunOptions, args)[0].build()
-    assert spec.canvas.start == "image" and spec.canvas.init.pil().size == (32, 64)
+    assert spec.canvas.init.pil().size == (32, 64)
     assert spec.image_prompts[0].weight == -2 and spec.image_prompts[0].image.pil().getpixel((3, 3)) == (200, 30, 30)
 
 
