@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from labkit.models.vqgan import VQGAN, VQGANConfig
+from labkit.text import plain
 from labkit.weights import Layout, WeightsError, WeightsMismatch, described, find_state, fits, read_checkpoint, save_tensors
-from labkit.weights.errors import plain, shown
+from labkit.weights.errors import shown
 from labkit.zoo import check_state
 
-MOST_LEVELS, MOST_BLOCKS = 10, 32  # a picture's side would be a multiple of 512; the published models have 4-5 levels of 2 blocks
+MOST_LEVELS, MOST_BLOCKS = 10, 32  # the published models have 4 or 5 levels of 2 blocks
 
 VQGAN_LAYOUT = Layout(
     "a taming VQGAN",
@@ -45,16 +46,18 @@ def infer_config(state: dict[str, Tensor], resolution: int = 256) -> VQGANConfig
 
     def shape(key: str, axes: int) -> torch.Size:
         if key not in state:
-            raise WeightsError(f"not a taming VQGAN: it has no {key}, but {', '.join(map(plain, list(state)[:5])) or 'nothing'}")
+            found = ", ".join(map(plain, list(state)[:5])) or "nothing"
+            raise WeightsError(f"not a taming VQGAN: it has no {key}, but {found}")
         if state[key].ndim != axes or 0 in state[key].shape:
-            raise WeightsError(f"not a taming VQGAN: {key} is {tuple(state[key].shape)}, it needs {axes} axes, none of length 0")
+            raise WeightsError(f"not a taming VQGAN: {key} is {tuple(state[key].shape)}, it needs {axes} axes, none of 0")
         return state[key].shape
 
     def count(pattern: str, what: str, most: int) -> int:
         numbers = {found[1] for key in state if (found := re.match(pattern, key))}
         if len(numbers) > most or numbers != set(map(str, range(len(numbers)))):
-            raise WeightsError(f"not a taming VQGAN: its {what} are numbered {', '.join(plain(n, 12) for n in sorted(numbers)[:6])}; "
-                               f"they must go from 0 without a gap, at most {most}")
+            found = ", ".join(plain(number, 12) for number in sorted(numbers)[:6]) or "not at all"
+            raise WeightsError(f"not a taming VQGAN: its {what} are numbered {found}; they must go from 0 without a gap, "
+                               f"at most {most}")
         return len(numbers)
 
     gumbel = "quantize.embed.weight" in state
@@ -78,7 +81,7 @@ def infer_config(state: dict[str, Tensor], resolution: int = 256) -> VQGANConfig
 
 @dataclass(frozen=True)
 class Original:
-    """A published layout and how its tensors become ours: `remake(state, name)` -> tensors, what the new file says of itself."""
+    """A published layout, and how its tensors become ours: `remake(state, name)` -> tensors, what the new file says."""
 
     layout: Layout
     remake: Callable[[dict[str, Tensor], str], tuple[dict[str, Tensor], dict]]
@@ -134,7 +137,8 @@ def _find(held: object, src: Path, kind: str | None, part: str | None) -> tuple[
         raise WeightsMismatch(f"{shown(src)}: is {ORIGINALS[there[0]].layout.title}, not {ORIGINALS[kind].layout.title}; "
                               f"say --kind {there[0]}, or leave --kind out")
     if not there and fits(held, CLIP_LAYOUT):
-        raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; give it as --clip ARCHITECTURE/FILE")
+        raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; "
+                              "give it as --clip ARCHITECTURE/FILE")
     if not there and kind is None:
         known = " nor ".join(f"{original.layout.title}" for original in ORIGINALS.values())
         raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {known}. It holds", *described(held)]))

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from labkit.weights.errors import WeightsError, WeightsMismatch, plain, shown
+from labkit.text import plain
+from labkit.weights.errors import WeightsError, WeightsMismatch, shown
 
 DEEPEST, MOST = 5, 20_000  # levels and entries of a checkpoint's structure that are looked at
 COMPILED = "_orig_mod."  # torch.compile puts it wherever it was called
@@ -36,7 +37,7 @@ class Layout:
 
 
 def find_state(held: object, path: Path, layout: Layout, part: str | None = None) -> dict[str, Tensor]:
-    """The one state dict of `layout` in what `held` holds, its wrappings undone; `part` names the entry to take where several fit.
+    """The one state dict of `layout` in `held`, its wrappings undone; `part` names the entry to take where several fit.
 
     Raises WeightsMismatch, which says what is held, where none or several fit; WeightsError where a tensor claims more than
     the file has.
@@ -127,8 +128,8 @@ def checked(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The state, detached, if its tensors are plain and no larger than the file. Raises WeightsError."""
     strange = next((key for key, tensor in state.items() if not _plain_tensor(tensor)), None)
     if strange is not None:
-        raise WeightsError(f"{shown(path)}: {plain(strange)} {tuple(state[strange].shape)} is no plain tensor with its numbers in the "
-                           "file (sparse, quantised, or larger than what is stored); get the model as plain safetensors")
+        raise WeightsError(f"{shown(path)}: {plain(strange)} {tuple(state[strange].shape)} is no plain tensor with its numbers "
+                           "in the file (sparse, quantised, or larger than what is stored); get the model as safetensors")
     claimed, size = sum(t.numel() * t.element_size() for t in state.values()), path.stat().st_size
     if claimed > 4 * size + (1 << 20):
         raise WeightsError(f"{shown(path)}: its tensors would take {claimed:,} bytes, the file has {size:,}; get it from its "

@@ -3,6 +3,8 @@
 
 import os
 
+from labkit.text import plain
+
 
 class WeightsError(RuntimeError):
     """Weights that cannot be used; the message says why and what to do."""
@@ -16,13 +18,6 @@ class WeightsMismatch(WeightsError):
     """Weights of another architecture than the model's."""
 
 
-def plain(value: object, longest: int = 80) -> str:
-    """A stranger's words on one line, fit for a terminal."""
-    text = str(value)[: longest + 1]
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def shown(path) -> str:
+def shown(path: str | os.PathLike) -> str:
     """A path as messages name it, whole."""
     return plain(os.fspath(path), 1000)

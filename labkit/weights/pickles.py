@@ -12,18 +12,21 @@ import io
 import pickletools
 import struct
 import warnings
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from pathlib import Path
 
 import torch
 
-from labkit.weights.errors import WeightsError, plain, shown
+from labkit.text import plain
+from labkit.weights.errors import WeightsError, shown
 from labkit.weights.recognise import LONGEST_HEADER, FileKind, zip_entries
 
 LIGHTNING = ("pytorch_lightning.", "lightning.")
 MOST_WORK = 10**8  # parts looked at; a checkpoint of 10⁴ tensors with its optimiser takes about 10⁶
 DEEPEST = 200
-MAKERS = {"builtins.bytearray", "torch.Tensor"} | {f"torch.{kind}Tensor" for kind in (
-    "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")}  # would make as much as a number says
+MAKERS = {"builtins.bytearray"} | {  # they take as much memory as a number says
+    f"torch.{kind}Tensor"
+    for kind in ("", "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")}
 
 
 class _Inert:
@@ -37,20 +40,18 @@ class _Inert:
 
 
 def read_pickle(path: Path, kind: FileKind) -> object:
-    """What a file of the kind "torch" or "torch-legacy" holds, tensors on the CPU (of a zip: mapped, not read).
+    """What a file of the kind "torch" or "torch-legacy" holds, tensors on the CPU (a zip's are mapped, not read).
 
     Raises WeightsError where it is not whole, not safe or claims more than a checkpoint can need.
     """
     zipped = kind.name == "torch"
-    data = _instructions(path, zipped)
-    strange = sorted(name for name in _named(path, data, 1 if zipped else 5) if not name.startswith(LIGHTNING))
-    unsafe = [name for name in strange if name in MAKERS or name not in _allowed()]
-    if unsafe:
+    named = _named(path, _instructions(path, zipped), 1 if zipped else 5)
+    lightning = {name for name in named if name.startswith(LIGHTNING)}
+    if unsafe := sorted(named - lightning - (_allowed() - MAKERS)):
         listed = ", ".join(plain(name, 60) for name in unsafe[:5]) + (" …" if len(unsafe) > 5 else "")
-        raise WeightsError(f"{shown(path)}: refused, for reading it would run {listed}; only tensors and plain values are read. "
-                           "Get the file from its publisher again, or as safetensors")
-    named = {name for name in _named(path, data, 1 if zipped else 5) if name.startswith(LIGHTNING)}
-    stand_ins = [(type("Inert", (_Inert,), {}), name) for name in named]
+        raise WeightsError(f"{shown(path)}: refused, for reading it would run {listed}; only tensors and plain values are "
+                           "read. Get the file from its publisher again, or as safetensors")
+    stand_ins = [(type("Inert", (_Inert,), {}), name) for name in lightning]
     try:
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickles of other versions
@@ -77,8 +78,8 @@ def _instructions(path: Path, zipped: bool) -> bytes:
     except ValueError as error:
         raise WeightsError(f"{shown(path)}: not a whole checkpoint ({error}); fetch it again") from error
     if packed := next((entry for entry in entries if entry.compress_type or entry.flag_bits & 1), None):
-        raise WeightsError(f"{shown(path)}: its entry {plain(packed.filename, 40)} is compressed or encrypted, which torch never "
-                           "does; unpack the zip and pack it again by `zip -0 -r`")
+        raise WeightsError(f"{shown(path)}: its entry {plain(packed.filename, 40)} is compressed or encrypted, which torch "
+                           "never does; unpack the zip and pack it again by `zip -0 -r`")
     if (claimed := sum(entry.file_size for entry in entries)) > size:
         raise WeightsError(f"{shown(path)}: its entries claim {claimed:,} bytes, the whole file has {size:,}; fetch it again")
     found = [entry for entry in entries if entry.filename.count("/") == 1 and entry.filename.endswith("/data.pkl")]
@@ -139,16 +140,12 @@ def _walk(stream: io.BytesIO, path: Path) -> tuple[set[str], int]:
             work += 1 + added
             stack.append(node)
             if work > MOST_WORK or node[1] > DEEPEST:
-                raise WeightsError(f"{shown(path)}: its contents are nested so that reading them would take hours; no checkpoint "
-                                   "is. Get the file from its publisher again, or as safetensors")
+                raise WeightsError(f"{shown(path)}: its contents are nested so that reading them would take hours; no "
+                                   "checkpoint is. Get the file from its publisher again, or as safetensors")
     return names, work
 
 
 def _modern(module: str, name: str) -> str:
     """A global's name in Python 3, as torch reads it."""
-    from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"
-
-

@@ -15,7 +15,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.weights.errors import WeightsError, WeightsNotFound, plain, shown
+from labkit.text import plain
+from labkit.weights.errors import WeightsError, WeightsNotFound, shown
 
 START = 4096
 LONGEST_HEADER = 32 << 20  # of safetensors, and a zip's directory: a hundred times what a model of 10⁴ tensors needs
@@ -35,6 +36,9 @@ SIGNATURES = [  # offset, bytes, what it is
 ]
 OTHERS = "labkit reads safetensors, and torch's checkpoints through `python -m labkit convert`; get the model as one of these"
 AGAIN = "fetch it again"
+MAKER = "whoever made it can write its tensors by torch.save or as safetensors"
+PAGE = ("open the address in a browser, or fetch the file from another source: hosts answer so when a quota is used up, a "
+        "login is needed or the link is not the file's own")
 READABLE = ("safetensors", "torch", "torch-legacy")
 
 
@@ -67,8 +71,7 @@ def recognise(path: str | os.PathLike) -> FileKind:
     if start[:1] == b"\x80" and start[1:2] in b"\0\1\2\3\4\5":
         if start[2:].startswith(TORCH_MAGIC):
             return FileKind("torch-legacy", "a torch checkpoint of before torch 1.6")
-        return FileKind("pickle", "a bare pickle (of pickle.dump or joblib), not a checkpoint of torch.save",
-                        "whoever made it can write its tensors by torch.save or as safetensors")
+        return FileKind("pickle", "a bare pickle (of pickle.dump or joblib), not a checkpoint of torch.save", MAKER)
     for offset, signature, words in SIGNATURES:
         if start[offset:].startswith(signature):
             archive = words.endswith("archive")
@@ -80,6 +83,8 @@ def recognise(path: str | os.PathLike) -> FileKind:
         return _of_text(text.lstrip("\ufeff \t\r\n\f"), size)
     if re.match(rb"\x08[\x01-\x1f]\x12[\x01-\x40][\x20-\x7e]", start):
         return FileKind("other", "an ONNX model")
+    if size < 64:
+        return FileKind("cut", f"a file of {size} bytes, too short to hold weights", AGAIN)
     return FileKind("other", f"a file of a kind unknown to labkit (it begins with the bytes {start[:8].hex(' ')})")
 
 
@@ -106,9 +111,11 @@ def _start(path: Path) -> tuple[bytes, int]:
 
 def _safetensors(length: int, size: int) -> FileKind:
     if length > LONGEST_HEADER:
-        return FileKind("cut", f"damaged safetensors: its header claims {length:,} bytes, labkit reads {LONGEST_HEADER:,}", AGAIN)
+        claim = f"its header claims {length:,} bytes, labkit reads {LONGEST_HEADER:,}"
+        return FileKind("cut", f"safetensors that are damaged ({claim})", AGAIN)
     if length + 8 > size:
-        return FileKind("cut", f"safetensors cut short: its header alone needs {length + 8:,} bytes, the file has {size:,}", AGAIN)
+        claim = f"its header alone needs {length + 8:,} bytes, the file has {size:,}"
+        return FileKind("cut", f"safetensors that are not whole ({claim})", AGAIN)
     return FileKind("safetensors", "safetensors")
 
 
@@ -137,20 +144,19 @@ def _of_text(text: str, size: int) -> FileKind:
             bare.startswith("<") and re.search(r"<html\b", bare, re.I)):
         title = re.search(r"<title[^>]*>(.*?)</title", text, re.I | re.S)
         called = f" ({plain(' '.join(title[1].split()))!r})" if title and title[1].strip() else ""
-        return FileKind("text", f"a web page{called}, not a checkpoint", "open the address in a browser, or fetch the file from another "
-                        "source: hosts answer so when a quota is used up, a login is needed or the link is not the file's own")
+        return FileKind("text", f"a web page{called}, not a checkpoint", PAGE)
     if bare.startswith("<") or text.startswith("<?xml"):
         code = re.search(r"<(?:Code|Message)>(.*?)<", text, re.S)
         return FileKind("text", f"an XML text{f' ({plain(code[1])!r})' if code else ''}, not a checkpoint", AGAIN)
     if re.match(r"\{\s*[\"}]|\[\s*[\[{\"\d\]]", text):
-        what = "a notebook" if '"cells"' in text and '"nbformat"' in text else f"a JSON text ({plain(' '.join(text.split()), 60)})"
+        what = f"a JSON text ({plain(' '.join(text.split()), 60)})"
         return FileKind("text", f"{what}, not a checkpoint", "give the file of weights that lies beside it, or fetch it again")
     if not text.strip():
         return FileKind("text", "a file of blanks", AGAIN)
     if re.match(r"\(dp\d|\(lp\d|\(i|c[\w.]+\n\w+\n|\(c[\w.]+\n", text):
-        return FileKind("pickle", "a bare pickle (of protocol 0), not a checkpoint of torch.save",
-                        "whoever made it can write its tensors by torch.save or as safetensors")
-    return FileKind("text", f"a text ({plain(' '.join(text.split()), 40)!r}), not a checkpoint", "give the file of weights itself")
+        return FileKind("pickle", "a bare pickle (of protocol 0), not a checkpoint of torch.save", MAKER)
+    words = plain(" ".join(text.split()), 40)
+    return FileKind("text", f"a text ({words!r}), not a checkpoint", "give the file of weights itself")
 
 
 def _pointer(of: str, command: str, promised: re.Match | None) -> FileKind:

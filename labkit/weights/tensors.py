@@ -14,7 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from labkit.weights.errors import WeightsError, plain, shown
+from labkit.files import written
+from labkit.text import plain
+from labkit.weights.errors import WeightsError, shown
 from labkit.weights.pickles import read_pickle
 from labkit.weights.recognise import AGAIN, header_end, recognise, refused
 
@@ -39,7 +41,7 @@ def open_tensors(path: Path):
 
 
 def read_checkpoint(path: str | os.PathLike) -> tuple[object, str]:
-    """What a checkpoint holds, tensors on the CPU, and the name of its kind (see `FileKind`); its content decides, not its name.
+    """What a checkpoint holds, tensors on the CPU, and its kind (see `FileKind.name`); its content decides, not its name.
 
     safetensors give a dictionary of tensors. Raises WeightsNotFound, or WeightsError where it is no checkpoint, not whole or
     not safe.
@@ -104,11 +106,6 @@ def save_tensors(
                     f"{key}: has values that are not finite as {cast.dtype}; {path} is not written"
                 )
         stored[key] = cast.clone(memory_format=torch.contiguous_format)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(stored, temporary, metadata={"labkit": json.dumps(metadata, sort_keys=True)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written(path) as part:
+        save_file(stored, part, metadata={"labkit": json.dumps(metadata, sort_keys=True)})
     return path
