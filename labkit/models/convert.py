@@ -19,7 +19,27 @@ from torch import Tensor
 
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.text import plain
-from labkit.weights import Layout, WeightsError, WeightsMismatch, described, find_state, fits, read_checkpoint, save_tensors
+from labkit.weights import (
+    Layout,
+    WeightsError,
+    WeightsMismatch,
+    described,
+    find_state,
+    fits,
+    lacking,
+    read_checkpoint,
+    save_tensors,
+)
+    Layout,
+    WeightsError,
+    WeightsMismatch,
+    described,
+    find_state,
+    fits,
+    lacking,
+    read_checkpoint,
+    save_tensors,
+)
 from labkit.weights.errors import shown
 from labkit.zoo import check_state
 
@@ -140,7 +160,8 @@ def _find(held: object, src: Path, kind: str | None, part: str | None) -> tuple[
         raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; "
                               "give it as --clip ARCHITECTURE/FILE")
     if not there and kind is None:
-        known = " nor ".join(f"{original.layout.title}" for original in ORIGINALS.values())
-        raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {known}. It holds", *described(held)]))
+        known = [f"{original.layout.title} (no key ends in {', nor in '.join(lacking(held, original.layout))})"
+                 for original in ORIGINALS.values()]
+        raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {' nor '.join(known)}. It holds", *described(held)]))
     kind = kind or there[0]
     return kind, find_state(held, src, ORIGINALS[kind].layout, part)

@@ -5,7 +5,7 @@ wrote, tensors and plain values only; `contents` finds a model's tensors in what
 of work whatever a file claims, and every error is a WeightsError that names the file, the cause and the remedy.
 """
 
-from labkit.weights.contents import Layout, described, find_state, fits
+from labkit.weights.contents import Layout, described, find_state, fits, lacking
 from labkit.weights.errors import WeightsError, WeightsMismatch, WeightsNotFound
 from labkit.weights.pickles import read_pickle
 from labkit.weights.recognise import FileKind, recognise
@@ -15,5 +15,5 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 __all__ = [
     "PICKLES", "FileKind", "Layout", "WeightsError", "WeightsMismatch", "WeightsNotFound", "described", "find_state", "fits",
-    "load_tensors", "open_tensors", "read_checkpoint", "read_metadata", "read_pickle", "recognise", "save_tensors",
+    "lacking", "load_tensors", "open_tensors", "read_checkpoint", "read_metadata", "read_pickle", "recognise", "save_tensors",
 ]  # fmt: skip

@@ -8,8 +8,7 @@ the prefix of all.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -50,9 +49,8 @@ def find_state(held: object, path: Path, layout: Layout, part: str | None = None
             raise WeightsMismatch(f"part: {plain(part)!r} is no {layout.title} in {shown(path)}; there are: {there}")
         found = chosen
     if not found:
-        wanted = ", ".join(" or ".join(mark) for mark in layout.marks)
-        raise WeightsMismatch("\n  ".join([f"{shown(path)}: not {layout.title}, whose keys end in {wanted}. It holds",
-                                          *described(held)]))
+        raise WeightsMismatch("\n  ".join([f"{shown(path)}: not {layout.title}: no key of it ends in "
+                                          f"{', nor any in '.join(lacking(held, layout))}. It holds", *described(held)]))
     found = [fit for fit in found if layout.preferred and fit.prefix.endswith(layout.preferred)] or found
     if any(not _equal(found[0].state, other.state) for other in found[1:]):
         raise WeightsMismatch("\n  ".join([f"{shown(path)}: holds {len(found)} that differ, each {layout.title}; say which by "
@@ -98,13 +96,26 @@ def _state_dicts(held: object) -> Iterator[tuple[str, dict[str, Tensor]]]:
                       if isinstance(key, str | int)]
 
 
+def lacking(held: object, layout: Layout) -> list[str]:
+    """The marks of the layout that are missing where most of them are found."""
+    best = [" or ".join(mark) for mark in layout.marks]
+    for _, tensors in _state_dicts(held):
+        found = _found(tensors, layout)
+        for prefix in {prefix for prefixes in found for prefix in prefixes}:
+            missing = [" or ".join(mark) for mark, prefixes in zip(layout.marks, found, strict=True) if prefix not in prefixes]
+            best = min(best, missing, key=len)
+    return best
+
+
+def _found(tensors: dict[str, Tensor], layout: Layout) -> list[set[str]]:
+    """Per mark of the layout, the prefixes under which it stands."""
+    return [{key[: -len(end)] for key in tensors for end in mark
+             if key.endswith(end) and (len(key) == len(end) or key[-len(end) - 1] == ".")} for mark in layout.marks]
+
+
 def _prefixes(tensors: dict[str, Tensor], layout: Layout) -> list[str]:
     """The prefixes under which all marks of the layout stand."""
-    found: Counter[str] = Counter()
-    for mark in layout.marks:
-        found.update({key[: -len(end)] for key in tensors for end in mark
-                      if key.endswith(end) and (len(key) == len(end) or key[-len(end) - 1] == ".")})
-    return [prefix for prefix, n in found.items() if n == len(layout.marks)]
+    return sorted(set.intersection(*_found(tensors, layout)))
 
 
 def _unwrapped(tensors: dict[str, Tensor], prefix: str, layout: Layout) -> dict[str, Tensor]:
@@ -148,7 +159,7 @@ def described(held: object, most: int = 6) -> list[str]:
 
 
 def _key(key: object) -> str:
-    return plain(key, 60) if isinstance(key, str) else f"{plain(key, 20)} (a number, not a name)" if isinstance(key, int) else (
+    return plain(key, 60) if isinstance(key, str) else f"{plain(key, 20)} (a number for a name)" if isinstance(key, int) else (
         f"(a {type(key).__name__}, not a name)")
 
 
@@ -156,9 +167,10 @@ def _kind_of(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)}"
     if isinstance(value, dict):
-        tensors = [key for key, item in islice(value.items(), MOST) if isinstance(item, Tensor)]
-        of = f", {len(tensors):,} of them tensors: {_some(tensors)}" if tensors else f": {_some(value)}" if value else ""
-        return f"a dictionary of {len(value):,}{of}"
+        tensors = {key: item for key, item in islice(value.items(), MOST) if isinstance(item, Tensor)}
+        of = f"{len(value):,}" if len(tensors) < len(value) else _count(len(tensors), "tensor")
+        also = f", among them {_count(len(tensors), 'tensor')}" if 0 < len(tensors) < len(value) else ""
+        return f"a dictionary of {of}{also}{': ' if value else ''}{_some(tensors or value)}"
     if isinstance(value, list | tuple | set):
         return f"a {type(value).__name__} of {len(value):,}"
     if isinstance(value, str):
@@ -166,6 +178,11 @@ def _kind_of(value: object) -> str:
     return f"a number ({plain(value, 20)})" if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
-def _some(keys: Iterable) -> str:
-    listed = [_key(key) for key in islice(keys, 4)]
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _some(held: dict) -> str:
+    listed = [f"{_key(key)} {tuple(item.shape)}" if isinstance(item, Tensor) else _key(key)
+              for key, item in islice(held.items(), 4)]
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")

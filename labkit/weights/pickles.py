@@ -55,7 +55,10 @@ def read_pickle(path: Path, kind: FileKind) -> object:
     try:
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickles of other versions
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            if path.suffix != ".safetensors":
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            with open(path, "rb") as file:  # by such a name torch would not read a pickle
+                return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError as error:
         raise WeightsError(f"{shown(path)}: does not fit into memory") from error
     except Exception as error:  # its reader raises whatever a damaged pickle leads it to; its words advise unsafe loading

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from labkit.data import note_reading
 from labkit.files import written
 from labkit.text import plain
 from labkit.weights.errors import WeightsError, shown
@@ -50,6 +51,7 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[object, str]:
     kind = recognise(path)
     if kind.name == "safetensors":
         return load_tensors(path)[0], kind.name
+    note_reading(path)
     if not kind.readable:
         raise refused(path, kind)
     return read_pickle(path, kind), kind.name
@@ -77,6 +79,7 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     safetensors only. Raises WeightsNotFound where there is no file, WeightsError where it is a pickle or
     broken.
     """
+    note_reading(path)
     with open_tensors(Path(path)) as file:
         try:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
