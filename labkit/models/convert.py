@@ -30,16 +30,6 @@ from labkit.weights import (
     read_checkpoint,
     save_tensors,
 )
-    Layout,
-    WeightsError,
-    WeightsMismatch,
-    described,
-    find_state,
-    fits,
-    lacking,
-    read_checkpoint,
-    save_tensors,
-)
 from labkit.weights.errors import shown
 from labkit.zoo import check_state
 

@@ -96,6 +96,11 @@ def _state_dicts(held: object) -> Iterator[tuple[str, dict[str, Tensor]]]:
                       if isinstance(key, str | int)]
 
 
+def tensors_in(held: object) -> bool:
+    """Whether any tensor with a name is held."""
+    return any(True for _ in _state_dicts(held))
+
+
 def lacking(held: object, layout: Layout) -> list[str]:
     """The marks of the layout that are missing where most of them are found."""
     best = [" or ".join(mark) for mark in layout.marks]

@@ -17,6 +17,7 @@ from torch import Tensor
 from labkit.data import note_reading
 from labkit.files import written
 from labkit.text import plain
+from labkit.weights.contents import described, tensors_in
 from labkit.weights.errors import WeightsError, shown
 from labkit.weights.pickles import read_pickle
 from labkit.weights.recognise import AGAIN, header_end, recognise, refused
@@ -27,10 +28,12 @@ def open_tensors(path: Path):
     path = Path(path)
     kind = recognise(path)
     if kind.name in ("torch", "torch-legacy"):
+        held = read_pickle(path, kind)  # safely; what no conversion could use gets no advice to try one
         beside = path.with_suffix(".safetensors" if path.suffix != ".safetensors" else ".converted.safetensors")
         command = f"python -m labkit convert {shlex.quote(shown(path))} {shlex.quote(shown(beside))}"
-        raise WeightsError(f"{shown(path)}: {kind.words}, a pickle, which can run code when it is read, so it is not loaded; "
-                           f"`{command}` makes safetensors of it, safely")
+        remedy = f"`{command}` makes safetensors of it, safely" if tensors_in(held) else "no tensor in it has a name"
+        said = f"{shown(path)}: {kind.words}, a pickle, which is not loaded as it is; {remedy}. It holds"
+        raise WeightsError("\n  ".join([said, *described(held)]))
     if kind.name != "safetensors":
         raise refused(path, kind)
     try:
