@@ -10,7 +10,6 @@ for a certain number (does the rater look?). Both are put in after the order is 
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Iterable
@@ -21,10 +20,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from labkit.image import ImageError, read_recipe, to_rgb
+from labkit.image import ImageError, open_upload, read_recipe, to_rgb
+from labkit.image.convert import png_bytes
+from labkit.image.recipe import MAX_PNG_BYTES
 from labkit.spec import MAX_SEED, Spec
 from labkit.world import read
 
@@ -96,7 +97,7 @@ def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path
 def _has_recipe(path: Path) -> bool:
     try:
         read_recipe(path)
-    except (ImageError, UnidentifiedImageError, OSError):
+    except ImageError:
         return False
     return True
 
@@ -111,11 +112,9 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         if path.stem in items:
             raise ValueError(f"pictures: two are called {path.stem!r}; rename one, as names identify them")
         try:
-            recipe = read_recipe(path)
-            with Image.open(path) as picture:
-                png = png_without_metadata(picture)
-        except (ImageError, UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"pictures: {path.name}: {error}") from None
+            recipe, picture = read_recipe(path), open_upload(path, MAX_PNG_BYTES)
+        except ImageError as error:
+            raise ImageError(f"pictures: {error}") from None
         spec = recipe.get("spec")
         settings = flat(spec if isinstance(spec, dict) else {})
         prompt, seed = settings.pop("prompt", ""), settings.pop("seed", None)
@@ -123,7 +122,7 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         scores = recipe.get("scores")
         scores = {k: float(v) for k, v in scores.items() if _is_number(v)} if isinstance(scores, dict) else {}
         seed = seed if _is_number(seed) else None
-        items[path.stem] = Item(path.stem, png, str(prompt), seed, {**method, **settings}, scores)
+        items[path.stem] = Item(path.stem, png_without_metadata(picture), str(prompt), seed, {**method, **settings}, scores)
     return list(items.values())
 
 
@@ -132,7 +131,7 @@ def judged(items: Iterable[Item], judge) -> list[Item]:
     nothing that the judge knows stays without."""
     found = []
     for item in items:
-        score = judge(Image.open(io.BytesIO(item.png))).score(read(item.prompt))
+        score = judge(open_upload(item.png, MAX_PNG_BYTES)).score(read(item.prompt))
         found.append(item if math.isnan(score) else replace(item, scores={**item.scores, "judge": round(score, 4)}))
     return found
 
@@ -150,9 +149,7 @@ def flat(spec: dict, prefix: str = "") -> dict[str, Any]:
 
 def png_without_metadata(picture: Image.Image) -> bytes:
     """The pixels as RGB PNG and nothing else: a recipe inside would tell the settings to who saves the picture."""
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(to_rgb(picture))).save(file, format="PNG")
-    return file.getvalue()
+    return png_bytes(to_rgb(picture))
 
 
 def attention_item(plan: Plan, size: tuple[int, int] = (256, 256)) -> Item:
