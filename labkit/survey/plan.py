@@ -25,7 +25,7 @@ from pydantic import Field
 
 from labkit.image import ImageError, open_upload, read_recipe, to_rgb
 from labkit.image.convert import png_bytes
-from labkit.image.recipe import MAX_PNG_BYTES
+from labkit.image.recipe import MAX_PNG_BYTES, NoRecipe
 from labkit.spec import MAX_SEED, Spec
 from labkit.world import read
 
@@ -88,7 +88,8 @@ def items_of_folder(folder: str | os.PathLike) -> list[Item]:
 
 
 def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:
-    """The PNGs of a folder with a recipe, and those without, each in order of their names."""
+    """The PNGs of a folder with a recipe, and those without, each in order of their names. Raises `ImageError` for a damaged one:
+    a survey should not lose a picture in silence."""
     inside = sorted(Path(folder).glob("*.png"))
     kept = [path for path in inside if _has_recipe(path)]
     return kept, [path for path in inside if path not in kept]
@@ -97,7 +98,7 @@ def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path
 def _has_recipe(path: Path) -> bool:
     try:
         read_recipe(path)
-    except ImageError:
+    except NoRecipe:
         return False
     return True
 
