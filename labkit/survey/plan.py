@@ -88,9 +88,11 @@ def items_of_folder(folder: str | os.PathLike) -> list[Item]:
 
 
 def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:
-    """The PNGs of a folder with a recipe, and those without, each in order of their names. Raises `ImageError` for a damaged one:
-    a survey should not lose a picture in silence."""
-    inside = sorted(Path(folder).glob("*.png"))
+    """The PNGs of a folder with a recipe, and those without, each in order of their names; hidden ones are no pictures.
+
+    Raises `ImageError` for a damaged one: a survey should not lose a picture in silence.
+    """
+    inside = sorted(path for path in Path(folder).glob("*.png") if not path.name.startswith("."))
     kept = [path for path in inside if _has_recipe(path)]
     return kept, [path for path in inside if path not in kept]
 
