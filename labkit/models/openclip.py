@@ -62,6 +62,11 @@ def load_openclip(spec: str, device: str = "cpu") -> tuple[nn.Module, Callable, 
     )
 
 
+def bare(name: str) -> nn.Module:
+    """The architecture of "ARCHITECTURE/TAG", without its weights."""
+    return open_clip.CLIP(**open_clip.get_model_config(name.partition("/")[0]))
+
+
 def _resolve(spec: str) -> tuple[str, dict]:
     """open_clip's model name and the options that make it load exactly what `spec` says."""
     if spec.startswith("local-dir:"):

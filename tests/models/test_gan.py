@@ -5,6 +5,7 @@ import torch
 
 from labkit import zoo
 from labkit.models.gan import CRITIC_SIDES, Discriminator, GANConfig, PocketGAN, load_gan, soft
+from labkit.models.load import config_of
 
 KINDS = {"conv": GANConfig("conv", noise=8, embed=6, widths=(16, 16, 8, 8)),
          "ffnn": GANConfig("ffnn", noise=8, embed=6, widths=(12, 5))}
@@ -138,7 +139,7 @@ def test_taps_join_at_their_side():
 
 def save(path, about=None, model=None):
     model = model or generator()
-    about = about or {"kind": "gan", "config": model.config_dict(), "world": "w"}
+    about = about or {"kind": "gan", "config": config_of(model), "world": "w"}
     zoo.save_tensors(path, model.state_dict(), about)
     return model
 
