@@ -30,7 +30,7 @@ _HOMES = {
     "labkit.check": "check_environment format_findings",
     "labkit.runs.result": "Result collect",
     "labkit.views.notebook.show": "show",
-    "labkit.views.controls": "widgets",
+    "labkit.views.notebook.widgets": "form widgets",
     "labkit.runs.replay": "replay spec_from_png",
     "labkit.runs.sweep": "sweep",
     "labkit.runs.film": "write_video",
@@ -41,13 +41,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    if name == "__version__":  # stands in pyproject.toml only
-        from importlib import metadata
-
-        try:
-            value = metadata.version("labkit")
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            value = "unknown"
+    if name == "__version__":
+        value = import_module("labkit.data").version()
     elif name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     else:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from labkit.loop import NonFiniteError, Step
 from labkit.prompt import parse
+from labkit.text import TextError, read_words
 
 __all__ = ["MAX_SEED", "MEASURES", "METHODS", "Batch", "Measure", "Method", "NonFiniteError", "Precision", "PreviewEvery",
            "Prompted", "Rate", "Scenes", "Seed", "Spec", "SpecError", "Step", "Steps", "Training", "explain"]
@@ -47,6 +48,8 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, /, **values: Any):
+        for name, value in values.items():
+            _refuse_no_text(name, value)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -82,6 +85,21 @@ class Spec(BaseModel):
     def digest(self) -> str:
         """16 hex digits that identify the spec's kind and values."""
         return hashlib.sha256(f"{type(self).__name__}{self.to_json()}".encode()).hexdigest()[:16]
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    """Raises SpecError on halves of characters and NUL, in lists and tables too."""
+    if isinstance(value, str):
+        try:
+            read_words(value, name)
+        except TextError as error:
+            raise SpecError(str(error)) from None
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_no_text(name, item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_no_text(f"{name}.{key}", item)
 
 
 def explain(error: ValidationError, spec: type[BaseModel]) -> str:

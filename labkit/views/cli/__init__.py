@@ -33,7 +33,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "evaluate": ("evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
     "zoo": ("models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
     "convert": ("models", "convert", "A published checkpoint (a pickle) into safetensors, safely"),
-    "notebooks": ("labkit.views.notebook.execute", "command", "Run the notebooks afresh; save them with their outputs"),
+    "notebooks": ("notebooks", "notebooks", "Run the notebooks afresh; save them with their outputs"),
     "check": ("models", "check", "Does everything that labkit needs work here?"),
 }
 
@@ -97,7 +97,7 @@ def dispatch(args: list[str]) -> int:
 
 
 def _function(module: str, function: str) -> Callable[..., int]:
-    return getattr(import_module(module if "." in module else f"labkit.views.cli.{module}"), function)
+    return getattr(import_module(f"labkit.views.cli.{module}"), function)
 
 
 def overview() -> str:

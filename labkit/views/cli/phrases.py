@@ -11,6 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from labkit.spec import SpecError
+from labkit.text import TextError, read_words
 from labkit.views.cli import COLUMNS, DONE, say
 from labkit.views.cli.flags import DEVICES, checked_device, maybe, output, parse
 
@@ -64,8 +65,7 @@ def phrases(args: list[str]) -> int:
 
 
 def read_text(file: str) -> str:
-    """The text of a file, or of standard input for '-'; a head of lines that begin with #, as our songs have it, is left
-    empty, so that line numbers stay the file's. Raises FileNotFoundError, IsADirectoryError, SpecError."""
+    """The text of a file, or of standard input for '-'. Raises FileNotFoundError, IsADirectoryError, SpecError."""
     if file == "-":
         if sys.stdin is None or sys.stdin.isatty():
             raise SpecError("FILE: is missing; give a file with lyrics, or pipe them in")
@@ -75,12 +75,9 @@ def read_text(file: str) -> str:
     else:
         data = Path(file).read_bytes()
     try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{file}: is not in UTF-8 (byte {error.start}); save it in UTF-8, as `iconv -f cp1251 -t utf-8` "
-                        "does for old Russian files") from None
-    head = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return "\n".join([""] * head + lines[head:])
+        return read_words(data, file)
+    except TextError as error:
+        raise SpecError(str(error)) from None
 
 
 def report(result) -> str:

@@ -150,7 +150,7 @@ def matrix(args: list[str]) -> int:
         try:
             pictures.append(open_upload(path))
         except ImageError as error:
-            raise ImageError(f"--images: {path}: {error}") from None
+            raise ImageError(f"--images: {error}") from None
     lab = Lab(clip=options.clip, device=checked_device(options.device))
     lab.require(measure, say)
     result = measure.compute(lab, pictures, [Path(path).stem for path in options.images])
