@@ -101,7 +101,7 @@ def test_a_picture_is_a_pocket_model_s_by_what_made_it():
 
 
 def test_a_bad_precision_is_named():
-    with pytest.raises(ValueError, match="precision='half': use 'auto', 'fp32' or 'bf16'"):
+    with pytest.raises(ValueError, match="precision='half': use 'auto', 'fp32', 'bf16'"):
         Lab(precision="half", device="cpu")
     assert Lab(precision="bf16", device="cpu").bf16 and not Lab(precision="fp32", device="cpu").bf16
 

@@ -43,6 +43,8 @@ def load_model(kind: str, name: str | os.PathLike, device: str | torch.device = 
     except (TypeError, ValueError, KeyError) as error:
         raise zoo.WeightsError(f"{path}: its config does not describe a model of kind {kind!r} ({error})") from error
     zoo.load_state(getattr(model, "stored", model), tensors, str(path))
+    if any(t.is_meta for t in [*model.parameters(), *model.buffers()]):  # what no file holds, as CLIP's causal mask: made anew
+        model = zoo.load_state(named(dict(record.models)[architecture]).from_config(about["config"]), tensors, str(path))
     model.sha256, model.about = sha256_of(path), about
     return model.to(device).eval().requires_grad_(False)
 

@@ -43,7 +43,7 @@ def test_weights_come_back_and_the_schedule_is_no_weight(tmp_path):
 
 def test_other_weights_are_refused(tmp_path):
     model = made()
-    with pytest.raises(WeightsError, match="'vqgan', not a diffusion model"):
+    with pytest.raises(WeightsError, match="'vqgan', not 'diffusion'"):
         load_diffusion(written(tmp_path / "a.safetensors", model, kind="vqgan"))
     with pytest.raises(WeightsError, match="config does not describe"):
         load_diffusion(written(tmp_path / "b.safetensors", model, config={"depth": 3}))
