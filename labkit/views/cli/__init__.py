@@ -31,6 +31,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "survey": ("survey", "survey", "People rate pictures: survey new NAME FOLDER, then open, results, list"),
     "train": ("models", "train", "Train a pocket model; goes on where it was stopped"),
     "evaluate": ("evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
+    "study": ("study", "study", "The long studies that notebooks show: make them anew, or list what is stale"),
     "zoo": ("models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
     "convert": ("models", "convert", "A published checkpoint (a pickle) into safetensors, safely"),
     "notebooks": ("notebooks", "notebooks", "Run the notebooks afresh; save them with their outputs"),
