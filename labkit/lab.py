@@ -73,11 +73,6 @@ class Lab:
             self.model(kind)
 
     @property
-    def loaded(self) -> tuple[str, ...]:
-        """The kinds that are loaded by now."""
-        return tuple(self._models)
-
-    @property
     def pocket(self) -> bool:
         """Whether any picture may come from pocket models where a full-size one could have been named: then what is shown says
         so."""
