@@ -28,24 +28,23 @@ class TrainOptions:
 
 def train(args: list[str]) -> int:
     """`labkit train NAME`: a training into a folder. A run that was cut goes on when it is started again."""
-    from labkit.training import TRAININGS
+    from labkit.models.kinds import trainings
 
     if not args or args[0] in ("-h", "--help"):
-        print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(TRAININGS)}; "
+        print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(trainings())}; "
               "`labkit train NAME --help` lists its flags")
         return DONE if args else MISTAKE
     name = args[0]
-    if name not in TRAININGS:
-        raise SpecError(f"train {name}: no such training; there are {', '.join(TRAININGS)}")
+    if name not in trainings():
+        raise SpecError(f"train {name}: no such training; there are {', '.join(trainings())}")
     from labkit.data import data_path
     from labkit.lab import Lab
     from labkit.runs.checkpoint import train_to_disk
     from labkit.runs.result import Result
-    from labkit.training import training
     from labkit.views.cli.progress import Progress
 
     # --from says it: there shall be one way
-    typed, options = parse(f"train {name}", training(name), TrainOptions, args[1:], skip=("warm",))
+    typed, options = parse(f"train {name}", trainings()[name](), TrainOptions, args[1:], skip=("warm",))
     spec = typed.build(warm=options.start == "pocket")
     folder = Path(options.folder or f"runs/{name}")
     lab, progress, result = Lab(device=checked_device(options.device)), Progress(), Result(spec)
@@ -130,17 +129,16 @@ class ConvertOptions:
 
     src: Positional[Annotated[str, arg(metavar="SRC", help="The checkpoint, such as last.ckpt")]] = field(kw_only=True)
     dst: Positional[Annotated[str, arg(metavar="DST", help="The safetensors to write")]] = field(kw_only=True)
-    kind: Annotated[str, arg(help="What it is of: vqgan or diffusion", metavar="KIND")] = "vqgan"
+    kind: Annotated[str | None, maybe("vqgan or diffusion; unless given, what the file holds", "KIND")] = None
+    part: Annotated[str | None, maybe("Of a file that holds several models: the entry to take", "NAME")] = None
 
 
 def convert(args: list[str]) -> int:
     """`labkit convert SRC DST`."""
-    from labkit import zoo as registry
+    from labkit.models.convert import convert as convert_checkpoint
 
     options = read_options("convert", ConvertOptions, args)
-    if not Path(options.src).is_file():
-        raise FileNotFoundError(f"{options.src}: no such file")
-    print(registry.convert(options.src, output(options.dst, ".safetensors"), options.kind))
+    print(convert_checkpoint(options.src, output(options.dst, ".safetensors"), options.kind, options.part))
     return DONE
 
 
