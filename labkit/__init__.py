@@ -30,7 +30,7 @@ _HOMES = {
     "labkit.check": "check_environment format_findings",
     "labkit.runs.result": "Result collect",
     "labkit.views.notebook.show": "show",
-    "labkit.views.controls": "widgets",
+    "labkit.views.notebook.widgets": "form widgets",
     "labkit.runs.replay": "replay spec_from_png",
     "labkit.runs.sweep": "sweep",
     "labkit.runs.film": "write_video",

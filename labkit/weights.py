@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from labkit.data import note_reading
+
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -71,6 +73,7 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     safetensors only. Raises WeightsNotFound where there is no file, WeightsError where it is a pickle or
     broken.
     """
+    note_reading(path)
     with open_tensors(Path(path)) as file:
         return {key: file.get_tensor(key) for key in file.keys()}, _metadata(Path(path), file.metadata())
 

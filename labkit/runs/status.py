@@ -10,7 +10,7 @@ POCKET = "Pocket models: small ones trained on drawn 64-pixel scenes, so expect 
 def status(result: Result, ending: str = "") -> str:
     """How far a run is, in words: `step 30 of 150, 12 s left, clip 0.31`."""
     if result.finished:
-        words = [f"{result.n} steps in {duration(result.seconds)}"]
+        words = [f"{result.n} step{'s' if result.n > 1 else ''} in {duration(result.seconds)}"]
     elif ending:
         words = [f"{ending} after {result.steps_done} of {result.n} steps" if result.n else ending]
     else:

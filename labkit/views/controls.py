@@ -1,15 +1,17 @@
 """Controls from a spec: what a notebook's widgets and an app's components are made of.
 
 A spec's fields are the only place where a bound or a default is declared; `fields` reads them, `build` makes the spec
-of the values that came back. Nested specs lie flat: `canvas__width` is the field width of the field canvas.
+of the values that came back. Nested specs lie flat: `canvas__width` is the field width of the field canvas. What a measure
+looks at besides its fields are arguments of `compute`; `pictures_argument` says which one takes pictures.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,10 +19,11 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 from PIL import Image
 from pydantic.fields import FieldInfo
 
-from labkit.image import ImageInput, open_upload
-from labkit.spec import Spec, SpecError
+from labkit.image import ImageInput
+from labkit.spec import Measure, Spec, SpecError
 
-KINDS = {str: "text", int: "int", float: "float", bool: "bool", ImageInput: "image"}
+KINDS = {str: "text", int: "int", float: "float", bool: "bool", ImageInput: "image", tuple[str, ...]: "texts",
+         tuple[ImageInput, ...]: "images"}
 SLIDER_STOPS = 1000  # a slider with more stops cannot be set exactly
 
 
@@ -28,9 +31,11 @@ SLIDER_STOPS = 1000  # a slider with more stops cannot be set exactly
 class Control:
     """One field, as something to set.
 
-    name     flat, `canvas__width`.  label  `canvas: width`.  kind  text, int, float, bool, choice or image.
+    name     flat, `canvas__width`.  label  `canvas: width`.
+    kind     text, int, float, bool, choice, image, or several of a kind: texts (typed a line each), images.
     default  None where the field has none (`required`) or where None is the default (`optional`).
-    minimum, maximum  the smallest and largest value that the spec takes (of a text: its length); None: no bound.
+    minimum, maximum  the smallest and largest value that the spec takes (of a text its length, of several their number);
+             None: no bound.
     step     what a slider moves by; one step beyond a bound is refused.  choices  of a choice, in order.
     """
 
@@ -48,7 +53,7 @@ class Control:
 
 
 def fields(spec_cls: type[Spec]) -> list[Control]:
-    """The controls of a spec, in the order of its fields. Fields that no control holds (lists of pictures, say) are
+    """The controls of a spec, in the order of its fields. Fields that no control holds (lists of nested specs, say) are
     left out and keep their defaults."""
     return list(_fields(spec_cls, "", None))
 
@@ -67,7 +72,7 @@ def _fields(spec_cls: type[Spec], prefix: str, values: Spec | None) -> Iterable[
         shape = {"kind": "choice" if literal else KINDS[kind], "optional": optional, "required": missing}
         if literal:
             shape["choices"] = (None,) * optional + typing.get_args(kind)
-        elif kind in (int, float, str):
+        elif kind is not bool and kind is not ImageInput:
             shape |= _bounds(kind, metadata, default)
         label = f"{prefix}{name}".replace("__", ": ").replace("_", " ")
         yield Control(f"{prefix}{name}", label, default=default, description=info.description or "", **shape)
@@ -105,7 +110,7 @@ def _bounds(kind: type, metadata: list, default: Any) -> dict[str, Any]:
     def first(constraint: type, name: str) -> Any:
         return next((getattr(m, name) for m in metadata if isinstance(m, constraint)), None)
 
-    if kind is str:
+    if kind not in (int, float):
         return {"minimum": first(MinLen, "min_length"), "maximum": first(MaxLen, "max_length")}
     low, high = first(Ge, "ge"), first(Le, "le")
     above, below = first(Gt, "gt"), first(Lt, "lt")
@@ -131,14 +136,22 @@ def _step(ends: list[float], default: float | None, gaps: list[float]) -> float:
 
 
 def value(control: Control, raw: Any) -> Any:
-    """What a control gave, as the spec wants it: an empty optional one is None, 50.0 of an int is 50.
+    """What a control gave, as the spec wants it: an empty optional one is None, 50.0 of an int is 50, texts are the lines
+    that are not empty.
 
-    Raises `SpecError` for what is no number.
+    Raises `SpecError` for what is no number, and for a picture that is missing.
     """
     if control.kind == "image":
+        if raw is None and control.required:
+            raise SpecError(f"{control.name}: is missing; give a picture")
         return raw
     if control.optional and (raw is None or raw == ""):
         return None
+    if control.kind == "texts":
+        lines = raw.splitlines() if isinstance(raw, str) else raw or ()
+        return tuple(line.strip() for line in lines if line.strip())
+    if control.kind == "images":
+        return tuple(raw or ())
     if control.kind in ("int", "float"):
         try:
             number = float(raw)
@@ -153,9 +166,7 @@ def build(spec_cls: type[Spec], values: dict[str, Any]) -> Spec:
 
     A picture (PIL) becomes an `ImageInput` at the width and height beside it, or at its own size.
     """
-    controls = {control.name: control for control in fields(spec_cls)}
-    if unknown := [name for name in values if name not in controls]:
-        raise SpecError(f"{', '.join(unknown)}: {spec_cls.__name__} has no such control; it has {', '.join(controls)}")
+    controls = chosen(spec_cls, values)
     return _build(spec_cls, {name: value(controls[name], raw) for name, raw in values.items()}, None)
 
 
@@ -176,10 +187,16 @@ def _build(spec_cls: type[Spec], flat: dict[str, Any], base: Spec | None) -> Spe
         if start is None and not info.is_required() and all(unchanged[k] == v for k, v in values.items()):
             continue
         given[name] = _build(kind, values, start)
-    for name, picture in given.items():
-        if isinstance(picture, Image.Image):
-            width, height = (given.get(side) or _side(spec_cls, side, picture) for side in ("width", "height"))
-            given[name] = ImageInput.of(picture, width, height)
+
+    def fitted(picture: Image.Image) -> ImageInput:
+        width, height = (given.get(side) or _side(spec_cls, side, picture) for side in ("width", "height"))
+        return ImageInput.of(picture, width, height)
+
+    for name, raw in given.items():
+        if isinstance(raw, Image.Image):
+            given[name] = fitted(raw)
+        elif isinstance(raw, tuple) and any(isinstance(item, Image.Image) for item in raw):
+            given[name] = tuple(fitted(item) if isinstance(item, Image.Image) else item for item in raw)
     return spec_cls(**given)
 
 
@@ -188,61 +205,22 @@ def _side(spec_cls: type[Spec], side: str, picture: Image.Image) -> int:
     return _default(info) if info and not info.is_required() else getattr(picture, side)
 
 
-def widgets(spec_cls: type[Spec], names: Iterable[str] | None = None) -> tuple[Any, Callable[[], Spec]]:
-    """Notebook controls: a box to display, and `read()`, which gives the spec as it is set (or raises `SpecError`).
-
-    `names` chooses and orders the controls; the rest keep their defaults. Works with ipywidgets 7.7 and 8.
-    """
-    import ipywidgets
-
+def chosen(spec_cls: type[Spec], names: Iterable[str] | None = None) -> dict[str, Control]:
+    """Controls by name: those of `names`, in that order (None: all). Raises `SpecError` on a name that none has."""
     controls = {control.name: control for control in fields(spec_cls)}
-    names = list(controls) if names is None else list(names)
-    if unknown := [name for name in names if name not in controls]:
+    if unknown := [name for name in names or () if name not in controls]:
         raise SpecError(f"{', '.join(unknown)}: {spec_cls.__name__} has no such control; it has {', '.join(controls)}")
-    made = {name: _widget(ipywidgets, controls[name]) for name in names}
-
-    def read() -> Spec:
-        return build(spec_cls, {name: _read(controls[name], widget) for name, widget in made.items()})
-
-    return ipywidgets.VBox(list(made.values())), read
+    return controls if names is None else {name: controls[name] for name in names}
 
 
-def _widget(ipywidgets: Any, control: Control) -> Any:
-    common = {
-        "description": control.label, "description_tooltip": control.description, "style": {"description_width": "10em"},
-        "layout": ipywidgets.Layout(width="34em"),
-    }  # fmt: skip
-    if int(ipywidgets.__version__.partition(".")[0]) >= 8:
-        common["tooltip"] = common.pop("description_tooltip")
-    if control.kind == "image":
-        common["style"] = {}  # a button's has no place for the width of a description
-        return ipywidgets.FileUpload(accept="image/*", multiple=False, **common)
-    if control.kind == "bool":
-        return ipywidgets.Checkbox(value=bool(control.default), **common)
-    if control.kind == "choice":
-        options = [("none" if choice is None else str(choice), choice) for choice in control.choices]
-        chosen = control.choices[0] if control.required else control.default
-        return ipywidgets.Dropdown(options=options, value=chosen, **common)
-    if control.kind == "text":
-        tall = (control.maximum or 0) > 200
-        return (ipywidgets.Textarea if tall else ipywidgets.Text)(value=control.default or "", **common)
-    if control.optional or control.default is None or None in (control.minimum, control.maximum):
-        # as text: a number box of ipywidgets knows no empty value and cuts what is out of bounds without a word
-        shown = "" if control.default is None else str(control.default)
-        return ipywidgets.Text(value=shown, placeholder="empty: none" if control.optional else "a number", **common)
-    if (control.maximum - control.minimum) / control.step > SLIDER_STOPS:
-        return ipywidgets.Text(value=str(control.default), **common)
-    bounds = {"min": control.minimum, "max": control.maximum, "step": control.step}
-    if control.kind == "int":
-        return ipywidgets.IntSlider(value=control.default, **bounds, **common)
-    digits = max(0, -math.floor(math.log10(control.step) + 1e-9))
-    return ipywidgets.FloatSlider(value=control.default, readout_format=f".{digits}f", **bounds, **common)
+def pictures_argument(measure: type[Measure]) -> str | None:
+    """The argument of a measure's `compute` that takes pictures, annotated `list[Image.Image]`; None where there is none."""
+    hints = typing.get_type_hints(measure.compute)
+    return next((name for name, hint in hints.items() if list[Image.Image] in (hint, *typing.get_args(hint))), None)
 
 
-def _read(control: Control, widget: Any) -> Any:
-    if control.kind != "image":
-        return widget.value
-    uploads = list(widget.value.values()) if isinstance(widget.value, dict) else list(widget.value)  # 7.7, then 8
-    if not uploads:
-        return None
-    return open_upload(bytes(uploads[0]["content"]))
+def other_arguments(measure: type[Measure]) -> list[str]:
+    """What else `compute` cannot do without, besides the lab and pictures: no form can ask for it."""
+    _, _, *rest = inspect.signature(measure.compute).parameters.values()
+    return [p.name for p in rest if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+            and p.name != pictures_argument(measure)]  # fmt: skip

@@ -1,3 +1,4 @@
+import datetime
 import importlib.util
 import io
 import math
@@ -12,9 +13,9 @@ from pydantic import Field
 
 from labkit.image import ImageInput
 from labkit.runs.replay import load_methods
-from labkit.spec import METHODS, Spec, SpecError
-from labkit.views import controls
-from labkit.views.controls import build, fields, widgets
+from labkit.spec import METHODS, Measure, Spec, SpecError
+from labkit.views.controls import build, fields, other_arguments, pictures_argument
+from labkit.views.notebook.widgets import form, uploads, value_of, widget, widgets
 from tests.views.support import Noise, Paper
 
 load_methods()
@@ -94,7 +95,7 @@ class Odd(Spec):
     inner: Inner
     maybe: Inner | None = None
     gain: Annotated[int, Field(gt=2, lt=8)] | None = None
-    pictures: tuple[ImageInput, ...] = ()
+    inners: tuple[Inner, ...] = ()
 
 
 def test_optional_annotated_and_required_fields():
@@ -161,9 +162,10 @@ def test_uploads_of_both_ipywidgets(version):
         else:
             value = ({"name": "a.png", "content": memoryview(buffer.getvalue())},)
 
-    assert controls._read(BY_NAME["paper__init"], Upload).getpixel((0, 0)) == (0, 0, 255)
+    assert value_of(BY_NAME["paper__init"], Upload).getpixel((0, 0)) == (0, 0, 255)
+    assert [picture.size for picture in uploads(Upload)] == [(8, 8)]
     Upload.value = {} if version == 7 else ()
-    assert controls._read(BY_NAME["paper__init"], Upload) is None
+    assert value_of(BY_NAME["paper__init"], Upload) is None
 
 
 def test_tooltips_under_either_name(monkeypatch):
@@ -173,5 +175,71 @@ def test_tooltips_under_either_name(monkeypatch):
     made = {}
     monkeypatch.setattr(ipywidgets, "__version__", "7.7.1")
     monkeypatch.setattr(ipywidgets, "Checkbox", lambda **options: made.update(options))
-    controls._widget(ipywidgets, BY_NAME["loud"])
+    widget(BY_NAME["loud"])
     assert made["description_tooltip"] == "Loud" and "tooltip" not in made
+
+
+class Several(Spec):
+    """Fields that hold several of a kind, and a picture that must be there."""
+
+    base: ImageInput = Field(..., description="A picture")
+    words: tuple[str, ...] = Field(("a cat", "a dog"), min_length=1, max_length=3, description="Texts")
+    more: tuple[ImageInput, ...] = Field((), max_length=2, description="Pictures")
+
+
+def test_several_of_a_kind_are_lines_and_pictures():
+    base, words, more = fields(Several)
+    assert (base.kind, words.kind, more.kind) == ("image", "texts", "images") and base.required
+    assert (words.minimum, words.maximum, words.default) == (1, 3, ("a cat", "a dog")) and more.maximum == 2
+    picture = Image.new("RGB", (6, 4), "teal")
+    spec = build(Several, {"base": picture, "words": " a ship \n\na house\n", "more": [picture, picture]})
+    assert spec.words == ("a ship", "a house") and len(spec.more) == 2
+    assert {(i.width, i.height) for i in (spec.base, *spec.more)} == {(6, 4)}
+    with pytest.raises(SpecError, match="words"):
+        build(Several, {"base": picture, "words": "\n \n"})
+    with pytest.raises(SpecError, match="base: is missing; give a picture"):
+        build(Several, {"base": None})
+
+
+class Tally(Measure):
+    """Counts letters and pictures."""
+
+    words: tuple[str, ...] = Field(("ab", "c"), description="Texts")
+
+    def compute(self, lab, pictures: list[Image.Image], times: int = 2):
+        return sum(map(len, self.words)), [p.size for p in pictures] * times
+
+
+class Needy(Measure):
+    """Wants what no form can ask for."""
+
+    def compute(self, lab, table: dict, names: list[str] | None = None):
+        return table
+
+
+def test_what_a_measure_looks_at_is_read_from_compute():
+    assert (pictures_argument(Tally), other_arguments(Tally)) == ("pictures", [])
+    assert (pictures_argument(Needy), other_arguments(Needy)) == (None, ["table"])
+
+
+def test_a_form_computes_what_is_set():
+    class Lab:
+        asked = ()
+
+        def require(self, spec):
+            self.asked += (spec,)
+
+    box, look = form(Tally)
+    lines, upload = box.children
+    assert lines.value == "ab\nc" and upload.multiple
+    with pytest.raises(SpecError, match="pictures: give at least one picture"):
+        look(Lab())
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 5)).save(buffer, "PNG")
+    upload.set_trait("value", ({"name": "a.png", "type": "image/png", "size": 1, "content": buffer.getvalue(),
+                                "last_modified": datetime.datetime.now(datetime.UTC)},))
+    lines.value = "abc\n\nde"
+    lab = Lab()
+    assert look(lab) == (5, [(8, 5), (8, 5)]) and lab.asked == (Tally(words=("abc", "de")),)
+    with pytest.raises(SpecError, match="Needy: needs table"):
+        form(Needy)

@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import labkit
 from labkit.check import declared_requirements
 
 # What Colab brings, in versions that fit each other. If one is missing, something else is wrong: it is not installed.
@@ -35,7 +36,7 @@ def set_up(install: Install | None = None) -> None:
     Off Colab nothing is installed. `install` takes pip's arguments; by default it runs pip.
     """
     if "COLAB_RELEASE_TAG" in os.environ:
-        checkout = Path(__file__).resolve().parents[2]
+        checkout = Path(labkit.__file__).resolve().parents[1]
         before = version_of("torch")
         added = add_missing(install or pip, checkout)
         after = version_of("torch")
@@ -95,8 +96,6 @@ def machine() -> str:
     """Versions, device and free memory in a line: what times and pictures depend on."""
     import psutil
     import torch
-
-    import labkit
 
     runtime = os.environ.get("COLAB_RELEASE_TAG")
     memory = psutil.virtual_memory()

@@ -5,8 +5,9 @@
     python -m labkit notebooks --stamp            only badges and set-up cells, from labkit/views/notebook/address.py
 
 Cells are known by tags: `badge` (Markdown, the Colab link), `setup` (code), `budget` (Markdown, measured time and
-memory), `answer` (Markdown, folded). The notebook's metadata keep a hash of its code and of the pocket models that its
-outputs come from, so that a test tells when outputs are stale.
+memory), `answer` (Markdown, folded). The notebook's metadata keep a hash of its code, and the sha256 of all weights and kept
+studies of `data/` that were read while it ran, by itself or by the processes that it started: so a test tells when outputs are
+stale, and nobody lists which notebook uses which model.
 """
 
 from __future__ import annotations
@@ -22,28 +23,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import nbformat
 import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
-from tyro.conf import Positional, arg
 
 import labkit
 from labkit.data import data_path
 from labkit.fetch import sha256_of
 from labkit.runs.status import duration
-from labkit.spec import SpecError
-from labkit.views.cli import DONE, FAILED, say
-from labkit.views.cli.flags import read_options
 from labkit.views.notebook.address import badge, setup_cell
 
 ROOT = Path(labkit.__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
-MODELS = ("clip", "judge", "vqgan")  # that every notebook's outputs may come from
-MORE_MODELS = {"09_lyrics_to_pictures": ("diffusion",), "10_survey": ("diffusion",), "12_gan": ("gan", "diffusion")}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LARGE = 40_000  # characters of a picture in base64: larger ones get a palette
 BUDGET = "**Time and memory budget, measured:**"
@@ -51,10 +45,13 @@ BUDGET = "**Time and memory budget, measured:**"
 
 @dataclass(frozen=True)
 class Cost:
-    """What an execution took: wall-clock seconds, and bytes of the kernel and its children at the peak."""
+    """What an execution took: wall-clock seconds; bytes of the kernel and its children at the peak; seconds of processor time
+    of all of them, which a busy machine changes little; and the files of `data/` that it came from, as path: sha256."""
 
     seconds: float
     peak: int
+    cpu_seconds: float
+    sources: dict[str, str]
 
 
 def tagged(notebook: NotebookNode, tag: str) -> NotebookNode:
@@ -71,6 +68,13 @@ def stamp(notebook: NotebookNode, name: str) -> None:
     tagged(notebook, "setup").source = setup_cell()
 
 
+def restamp(path: Path) -> None:
+    """Write badge and set-up cell into a notebook's file and leave all else as it is."""
+    notebook = nbformat.read(path, as_version=4)
+    stamp(notebook, path.name)
+    nbformat.write(notebook, path)
+
+
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 900, progress: Callable[[str], None] | None = None) -> Cost:
     """Run every cell in a new kernel that works in `folder`; outputs are replaced in place.
 
@@ -81,48 +85,65 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 900, progress: 
         coalesce_streams=True, resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    started = time.perf_counter()
-    with client.setup_kernel(env={**os.environ, "PYTHONPATH": path}), _Peak(client.km.provisioner.pid) as memory:
-        for index, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, index)
-            if progress and cell.cell_type == "code":
-                progress(f"cell {index + 1} of {len(notebook.cells)}, {time.perf_counter() - started:.0f} s")
-    return Cost(time.perf_counter() - started, memory.peak)
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / "read"
+        log.touch()
+        env = {**os.environ, "PYTHONPATH": path, "LABKIT_READ_LOG": str(log)}
+        started = time.perf_counter()
+        with client.setup_kernel(env=env), _Watch(client.km.provisioner.pid) as watch:
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+                if progress and cell.cell_type == "code":
+                    progress(f"cell {index + 1} of {len(notebook.cells)}, {time.perf_counter() - started:.0f} s")
+            seconds = time.perf_counter() - started
+        return Cost(seconds, watch.peak, watch.cpu_seconds, shipped(log.read_text(encoding="utf-8").splitlines()))
 
 
-class _Peak(threading.Thread):
-    """The largest resident memory of a process and its children, looked at five times a second."""
+def shipped(paths: list[str]) -> dict[str, str]:
+    """path below `data/`: sha256 of the files that labkit ships; others (weights that a notebook has trained) are left out."""
+    folder = data_path().resolve()
+    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in sorted(set(map(Path, paths))) if p.is_relative_to(folder)}
+
+
+class _Watch(threading.Thread):
+    """The largest resident memory of a process and its children, and their processor time, looked at five times a second."""
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
-        self.peak, self._pid, self._done = 0, pid, threading.Event()
+        self.peak, self._pid, self._done, self._spent = 0, pid, threading.Event(), {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all processes that were seen, those that have ended too."""
+        return sum(self._spent.values())
 
     def run(self) -> None:
         while not self._done.wait(0.2):
-            self.peak = max(self.peak, _resident(self._pid))
+            self._look()
 
-    def __enter__(self) -> _Peak:
+    def _look(self) -> None:
+        resident = 0
+        try:
+            root = psutil.Process(self._pid)
+            for process in [root, *root.children(recursive=True)]:
+                try:
+                    resident += process.memory_info().rss
+                    times = process.cpu_times()
+                except psutil.Error:  # it has just ended
+                    continue
+                self._spent[process.pid] = times.user + times.system
+        except psutil.Error:
+            return
+        self.peak = max(self.peak, resident)
+
+    def __enter__(self) -> _Watch:
         self.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._done.set()
         self.join()
-
-
-def _resident(pid: int) -> int:
-    """Bytes of a process and its children; one that has just ended counts nothing."""
-    total = 0
-    try:
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue
-    except psutil.Error:
-        return total
-    return total
+        self._look()
 
 
 def tidy(notebook: NotebookNode) -> None:
@@ -169,10 +190,10 @@ def code_digest(notebook: NotebookNode) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
 
 
-def models_digest(name: str) -> str:
-    """16 hex digits over the pocket models that a notebook uses."""
-    files = [data_path("models", f"{kind}.safetensors") for kind in (*MODELS, *MORE_MODELS.get(name, ()))]
-    return hashlib.sha256("".join(sha256_of(f) if f.is_file() else "none" for f in files).encode()).hexdigest()[:16]
+def stale_sources(notebook: NotebookNode) -> list[str]:
+    """The weights and studies that a notebook's outputs come from and that are others now, or gone, as paths below `data/`."""
+    made_from = notebook.metadata["labkit"]["sources"].items()
+    return [name for name, sha256 in made_from if not data_path(name).is_file() or sha256_of(data_path(name)) != sha256]
 
 
 def budget(cost: Cost) -> str:
@@ -182,8 +203,8 @@ def budget(cost: Cost) -> str:
     machine = f"{torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no GPU"
     if torch.cuda.is_available():
         machine = torch.cuda.get_device_name()
-    return (f"{BUDGET} {duration(cost.seconds)} and {cost.peak / 2**30:.1f} GiB of memory for all cells, pocket models, on "
-            f"{machine}.")
+    spent = f"{duration(cost.seconds)} ({duration(cost.cpu_seconds)} of processor time) and {cost.peak / 2**30:.1f} GiB"
+    return f"{BUDGET} {spent} of memory for all cells, pocket models, on {machine}."
 
 
 def refresh(path: Path, progress: Callable[[str], None] | None = None) -> Cost:
@@ -193,43 +214,8 @@ def refresh(path: Path, progress: Callable[[str], None] | None = None) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         cost = execute(notebook, Path(folder), progress=progress)
     tagged(notebook, "budget").source = budget(cost)
-    notebook.metadata["labkit"] = {"code": code_digest(notebook), "models": models_digest(path.stem)}
+    notebook.metadata["labkit"] = {"code": code_digest(notebook), "sources": cost.sources,
+                                   "cpu_seconds": round(cost.cpu_seconds)}
     tidy(notebook)
     nbformat.write(notebook, path)
     return cost
-
-
-@dataclass
-class NotebookOptions:
-    """Run the notebooks afresh and save them with their outputs."""
-
-    names: Positional[Annotated[tuple[str, ...], arg(metavar="NAME", help="Notebooks, as in 02_vqgan_clip; none: all")]] = ()
-    stamp: Annotated[bool, arg(help="Only write badges and set-up cells from the address; run nothing")] = False
-
-
-def command(args: list[str]) -> int:
-    """`labkit notebooks [NAME …] [--stamp]`: exit code 1 if a cell fails."""
-    options = read_options("notebooks", NotebookOptions, args)
-    there = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
-    wanted = [Path(name).stem for name in options.names] or list(there)
-    if missing := [name for name in wanted if name not in there]:
-        raise SpecError(f"notebooks: {', '.join(missing)}: no such notebook; a checkout has {', '.join(there) or 'none'}")
-    failed = 0
-    for name in wanted:
-        if options.stamp:
-            notebook = nbformat.read(there[name], as_version=4)
-            stamp(notebook, there[name].name)
-            nbformat.write(notebook, there[name])
-            continue
-        try:
-            cost = refresh(there[name], lambda line, name=name: say(f"{name}: {line}"))
-        except Exception as error:  # the other notebooks still run; the cell's traceback is in the message
-            say(f"{name} failed and is left as it was\n{error}")
-            failed += 1
-        else:
-            print(f"{name}: {duration(cost.seconds)}, {cost.peak / 2**30:.1f} GiB at the peak")
-    return FAILED if failed else DONE
-
-
-if __name__ == "__main__":
-    sys.exit(command(sys.argv[1:]))

@@ -1,18 +1,19 @@
 """Exercises of the notebooks: `check(name, value)` says whether an answer is right, and gives a hint where it is not.
 
-The checks are in `exercises.py` beside it; they run offline. Answers stand in the notebooks' own Markdown, inside HTML's
-<details>, which hides them until they are asked for, also where a notebook is only read on a web page.
+The checks are in `exercises/`, a file a notebook; they run offline. Answers stand in the notebooks' own Markdown, inside
+HTML's <details>, which hides them until they are asked for, also where a notebook is only read on a web page.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+import pkgutil
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
-EXERCISES: dict[str, Callable[[Any], str]] = {}
+from labkit.views.notebook import exercises
 
 
 @dataclass(frozen=True)
@@ -32,32 +33,26 @@ class Checked:
         return f'<div style="color:{ink}">{html.escape(repr(self))}</div>'
 
 
-def exercise(name: str) -> Callable:
-    """Register a check: a function of the answer that returns a hint, or "" if the answer is right.
-
-    Where the answer is a function the check calls it. An error in the answer becomes the hint.
-    """
-
-    def register(function: Callable[[Any], str]) -> Callable[[Any], str]:
-        if name in EXERCISES:
-            raise ValueError(f"exercise {name!r} is registered twice")
-        EXERCISES[name] = function
-        return function
-
-    return register
+def every_exercise() -> list[str]:
+    """The names of all exercises, sorted; imports the files of all notebooks."""
+    for found in pkgutil.iter_modules(exercises.__path__):
+        import_module(f"{exercises.__name__}.{found.name}")
+    return sorted(exercises.EXERCISES)
 
 
 def check(name: str, value: Any) -> Checked:
-    """Check the answer to an exercise; `None` and `...` count as no answer. Raises KeyError on an unknown exercise."""
-    import labkit.views.notebook.exercises  # noqa: F401 - fills EXERCISES
+    """Check the answer to an exercise; `...` is no answer yet, nor is None, unless the exercise takes it for one.
 
-    if name not in EXERCISES:
-        near = get_close_matches(name, EXERCISES, n=2) or sorted(EXERCISES)
+    Raises KeyError on an unknown exercise.
+    """
+    if name not in exercises.EXERCISES and name not in every_exercise():
+        near = get_close_matches(name, exercises.EXERCISES, n=2) or sorted(exercises.EXERCISES)
         raise KeyError(f"{name!r} is no exercise; near names: {', '.join(near)}")
-    if value is None or value is ...:
+    asked = exercises.EXERCISES[name]
+    if value is ... or (value is None and not asked.takes_none):
         return Checked(name, None, "replace the … above and run the cell again; the answer is folded below")
     try:
-        hint = EXERCISES[name](value)
+        hint = asked.hint(value)
     except Exception as error:  # the learner's own code ran: whatever it raises belongs on the page, not in a traceback
         hint = f"your answer raised {type(error).__name__}: {error}"
     return Checked(name, not hint, hint or "well done")

@@ -1,14 +1,16 @@
-"""Exercises' checks, the Colab set-up, plots: what the notebooks stand on."""
+"""Exercises' checks and the Colab set-up: what the notebooks stand on."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from packaging.requirements import Requirement
 
+import labkit
 from labkit.views.notebook import address, colab
-from labkit.views.notebook.lesson import EXERCISES, check, exercise
-from labkit.views.notebook.plots import curves, number_map
+from labkit.views.notebook.exercises import EXERCISES, exercise
+from labkit.views.notebook.lesson import check, every_exercise
 
 
 def slope_of(score, x):
@@ -33,7 +35,7 @@ WRONG = {
     "02-weights": ["a red apple", "a red apple:2 | snow:1", "a red apple:-2 | snow:1", "a red apple | snow:-2"],
     "09-half": [0.25, 2**-0.5, 0],
     "09-belief": [lambda x, eps, a: x - (1 - a) ** 0.5 * eps, lambda x, eps, a: (x - (1 - a) * eps) / a, 0.5],
-    "09-confounded": [0.9, 0.45, 0, "all of it"],
+    "09-confounded": [0.9, 0.45, 0, "all of it", "0.9"],
     "10-grim": [lambda mean, n: True, lambda mean, n: any(round(s / n, 2) == mean for s in range(n + 1)), 0.5],
     "10-variance": [12.76, 14.036, 11.0],
     "10-holm": [lambda p: [min(1.0, len(p) * x) for x in p], lambda p: p, lambda p: sorted(p), [0.03, 0.06, 0.06]],
@@ -56,14 +58,19 @@ def test_wrong_answers_get_a_hint(name, value):
 
 
 def test_every_exercise_has_wrong_answers_here():
-    check("02-distance", 0)
-    assert {name for name in EXERCISES if not name.startswith("test-")} == set(WRONG)
+    assert set(every_exercise()) == set(WRONG)
 
 
 @pytest.mark.parametrize("nothing", [None, ...])
 def test_no_answer_is_not_wrong(nothing):
     checked = check("02-distance", nothing)
     assert checked.right is None and "no answer yet" in repr(checked)
+
+
+def test_none_is_an_answer_where_it_is_asked_for():
+    """Exercise 3 of notebook 09 invites it: it cannot be told."""
+    assert check("09-confounded", None).right is True and check("09-confounded", "cannot be told").right is True
+    assert check("09-confounded", ...).right is None
 
 
 def test_unknown_exercise_names_near_ones():
@@ -131,6 +138,16 @@ def test_a_package_that_cannot_be_added_ends_the_rounds(monkeypatch, tmp_path):
     assert shop.installed == {"labkit": "1"}
 
 
+def test_colab_installs_the_checkout_that_it_runs_from(monkeypatch):
+    """The folder that is cloned and given to pip is the one with pyproject.toml, wherever this module is moved."""
+    asked = []
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setattr(colab, "version_of", lambda name: None if name == "labkit" else "1")
+    colab.set_up(asked.append)
+    assert asked and asked[0][:2] == ["--no-deps", "-e"]
+    assert (Path(asked[0][2]) / "pyproject.toml").is_file() and Path(asked[0][2]) == Path(labkit.__file__).parents[1]
+
+
 def test_a_changed_torch_is_told(monkeypatch):
     versions = iter(["2.11", "2.15"])
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
@@ -153,15 +170,3 @@ def test_badge_and_cell_follow_the_address(monkeypatch):
     cell = address.setup_cell()
     assert '"https://github.com/someone/lab"' in cell and len(cell.splitlines()) <= 15
     compile(cell, "cell", "exec")
-
-
-def test_number_map_spans_its_colours():
-    image = number_map([[0, 5], [5, 10]], "gray")
-    assert [image.getpixel(p)[0] for p in ((0, 0), (1, 1))] == [0, 255] and image.size == (2, 2)
-    assert number_map([[3, 3]]).size == (2, 1), "all equal is no division by zero"
-
-
-def test_curves_is_a_picture_that_a_notebook_shows():
-    figure = curves([1, 2, 3], {"a": [1, 2, 3], "b": [3, 2, 1]}, log=True)
-    assert figure._repr_png_().startswith(b"\x89PNG")
-    assert [line.get_label() for line in figure.axes[0].lines] == ["a", "b"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from labkit.runs.result import Result, collect
 from labkit.runs.status import POCKET, duration, status
+from labkit.spec import Method, Step
 from labkit.views.notebook import show as notebook
 from labkit.views.notebook.show import page, show
 from tests.views.support import FakeLab, Noise
@@ -62,6 +63,21 @@ def test_interrupt_keeps_the_picture(screen):
     assert result.interrupted and "stopped after 3 of 6 steps" in screen.html
     picture = pictures(screen.html)[0].resize((8, 8), Image.Resampling.NEAREST)
     assert np.array_equal(picture, list(Noise(steps=6).run(None))[2].image)
+
+
+class Silent(Method, listed=False):
+    """Makes a picture of no prompt, without a seed, in one step."""
+
+    shade: int = 7
+
+    def run(self, lab, resume=None):
+        yield Step(0, 1, Image.new("RGB", (8, 8), (self.shade,) * 3))
+
+
+def test_a_method_without_prompt_and_scores_is_shown(screen):
+    result = show(Silent(), FakeLab(), every_s=0)
+    assert result.finished and pictures(screen.html)[0].getpixel((0, 0)) == (7, 7, 7)
+    assert "<i>" not in screen.html and "None" not in screen.html and screen.shown[-1]["text/plain"] == "1 step in 0 s"
 
 
 def test_an_error_leaves_the_last_picture_on_display(screen):

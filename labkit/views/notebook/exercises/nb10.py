@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from labkit.views.notebook.lesson import exercise
+from labkit.views.notebook.exercises import exercise
 
 
 @exercise("10-grim")
