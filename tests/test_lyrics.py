@@ -19,8 +19,8 @@ from labkit.lyrics.scores import ABSTRACT, PICTURES, TERMS, likeness, mmr, overl
 from labkit.lyrics.words import WORD, distinct_lines, language_of, normalise, script, seed_words, stop_words
 from labkit.prompt import parse
 from labkit.spec import NonFiniteError, SpecError
-from labkit.views.cli import phrases
-from labkit.views.cli.run import slug
+from labkit.views.cli.commands import phrases
+from labkit.views.cli.running import slug
 from tests.conformance import TinyLab, pocket_lab
 
 ABSTRACT_LINES = ["what is the meaning of eternity", "I have faith and hope", "my reason is freedom", "justice and virtue"]
@@ -477,7 +477,7 @@ def command(tiny, monkeypatch):
     import labkit.lab
 
     monkeypatch.setattr(labkit.lab, "Lab", lambda **names: tiny)
-    return phrases.phrases
+    return phrases.main
 
 
 def test_command_prints_every_term_and_line(command, tmp_path, capsys):

@@ -76,7 +76,7 @@ def dispatch(args: list[str]) -> int:
         print(f"labkit {labkit.__version__}")
         return DONE
     name, rest = args[0], args[1:]
-    known = commands()
+    known = every_command()
     if name in known:
         return known[name]()(rest)
     near = get_close_matches(name, known, n=2)
@@ -85,7 +85,7 @@ def dispatch(args: list[str]) -> int:
     return MISTAKE
 
 
-def commands() -> dict[str, Callable[[], Callable[[list[str]], int]]]:
+def every_command() -> dict[str, Callable[[], Callable[[list[str]], int]]]:
     """Everything that can be called: name → a function that imports it and gives what runs it. Own files come before methods
     and measures of their name."""
     from labkit import methods

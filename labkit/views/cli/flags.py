@@ -16,7 +16,13 @@ from typing import Annotated, Any, Literal, get_origin
 import tyro
 from pydantic.fields import FieldInfo
 from tyro.conf import Positional, UseAppendAction, arg
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, StructConstructorSpec, StructFieldSpec
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from labkit.image import ImageInput
 from labkit.spec import Spec
@@ -28,22 +34,31 @@ FILE = PrimitiveConstructorSpec(nargs=1, metavar="FILE", instance_from_str=lambd
                                 str_from_instance=lambda value: [str(value)])
 
 
-def maybe(help: str, metavar: str, **options):
-    """What tyro shows of an option that may be left out: not `{None}|STR`, not `default: None`."""
-    return arg(help=help, metavar=metavar, help_behavior_hint="", **options)
+def maybe(help: str, metavar: str, hint: str = ""):
+    """What tyro shows of an option that may be left out: not `{None}|STR`, not `default: None`, but `hint`."""
+    return arg(help=help, metavar=metavar, help_behavior_hint=hint)
 
 
-def parse(command: str, spec: type[Spec], options: type, args: list[str], skip: tuple[str, ...] = ()) -> tuple[Typed, Any]:
+def joined(*parts: type) -> type:
+    """One dataclass of options with the fields of several; the first one's docstring is its description."""
+    space = {"__module__": __name__, "__doc__": parts[0].__doc__}  # not a part's module, where tyro would look for its source
+    return make_dataclass("Options", [], bases=parts, namespace=space)
+
+
+def parse(command: str, spec: type[Spec], options: type, args: list[str], skip: tuple[str, ...] = (),
+          optional: tuple[str, ...] = ()) -> tuple[Typed, Any]:
     """(`Typed`, options): the flags of a spec and of a dataclass of options, read from `args`.
 
-    `skip` names fields of the spec that get no flag. Ends the process with code 2 where tyro cannot read them.
+    `skip` names fields of the spec that get no flag, `optional` fields that need not be typed though they are required. Ends
+    the process with code 2 where tyro cannot read them.
     """
     both = make_dataclass("Flags", [
         ("spec", Annotated[spec, arg(name="")]), ("options", Annotated[options, arg(name="")]),
     ], namespace={"__module__": __name__})  # fmt: skip  (tyro looks for the source of a class and must find none)
     registry = ConstructorRegistry()
     short = _short_names(spec, {*spec.model_fields, *options.__dataclass_fields__})
-    registry.struct_rule(partial(_read, root=spec, skip=skip, short=short))
+    optional = tuple(name for name in optional if name in spec.model_fields and spec.model_fields[name].is_required())
+    registry.struct_rule(partial(_read, root=spec, skip=skip, optional=optional, short=short))
     with registry:
         found = tyro.cli(both, prog=f"labkit {command}", description=(spec.__doc__ or spec.__name__).strip(), args=args)
     return found.spec, found.options
@@ -54,7 +69,8 @@ def read_options(command: str, options: type, args: list[str]):
     return tyro.cli(options, prog=f"labkit {command}", args=args)
 
 
-def _read(info, root: type[Spec], skip: tuple[str, ...], short: dict) -> StructConstructorSpec | None:
+def _read(info: StructTypeInfo, root: type[Spec], skip: tuple[str, ...], optional: tuple[str, ...],
+          short: dict) -> StructConstructorSpec | None:
     """What tyro makes of a spec: a flag a field, and `Typed` of what was typed. None for what is no spec."""
     spec = info.type
     if not (isinstance(spec, type) and issubclass(spec, Spec)):
@@ -71,12 +87,15 @@ def _read(info, root: type[Spec], skip: tuple[str, ...], short: dict) -> StructC
             default = ()
         if nested_of(field.annotation) and default is None:
             default = tyro.MISSING  # its flags have its fields' defaults
+        if spec is root and name in optional:
+            kind, default, shown["help_behavior_hint"] = kind | None, None, ""
         kind = Annotated[kind, arg(**shown)]
         kind = Positional[kind] if spec is root and name in POSITIONAL else kind
         fields.append(StructFieldSpec(name=name, type=kind, default=default, helptext=described(field)))
 
     def typed(**values: Any) -> Typed:
-        return Typed(spec, values)
+        names = {name: short[spec, name] for name in values if (spec, name) in short}
+        return Typed(spec, values, names, optional if spec is root else ())
 
     typed.__doc__ = spec.__doc__
     return StructConstructorSpec(instantiate=typed, fields=tuple(fields))

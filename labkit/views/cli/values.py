@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import types
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,15 +19,48 @@ Size = tuple[int, int]  # width, height
 
 @dataclass
 class Typed:
-    """What was typed for a spec: field → value, a nested spec's as `Typed`, a picture's as its file; `build` makes the spec."""
+    """What was typed for a spec: field → value, a nested spec's as `Typed`, a picture's as its file; `build` makes the spec.
+
+    `short` names the flags of fields that have a shorter one: {"init": "--init"} of a canvas. A required field of `optional`
+    may be None: `build` is given it.
+    """
 
     spec: type[Spec]
     values: dict[str, Any]
+    short: dict[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
     def build(self, **changes: Any):
         """The spec, with fields that got no flag in `changes`. Raises `SpecError` with the flags' names in its lines."""
-        sizes = (_size(inner.values) for inner in self.values.values() if isinstance(inner, Typed))
-        return self._build("", next(filter(None, sizes), None), changes)
+        return self._build("", self.canvas, changes)
+
+    @property
+    def canvas(self) -> Size | None:
+        """The size of the one part that has a size."""
+        sizes = [size for inner in self.values.values() if isinstance(inner, Typed) and (size := _size(inner.values))]
+        return sizes[0] if len(sizes) == 1 else None
+
+    def value(self, path: list[str], text: str, flag: str) -> Any:
+        """A text as the field at the path takes it: a text as it is, a picture from its file, numbers, true and None as what
+        they are; as it is, too, where there is no such field."""
+        holder, info, size = self, None, self.canvas
+        for name in path:
+            if not isinstance(holder, Typed) or name not in holder.spec.model_fields:
+                return text
+            info, size = holder.spec.model_fields[name], _size(holder.values) or size
+            holder = holder.values.get(name)
+        kind = _bare(info.annotation)
+        if kind is ImageInput:
+            return picture(text, size, flag)
+        if text == "None" and type(None) in get_args(info.annotation):
+            return None
+        if kind is str:
+            return text
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        return value if isinstance(value, int | float) else text
 
     @property
     def untouched(self) -> bool:
@@ -40,7 +73,9 @@ class Typed:
         size = _size(self.values) or around  # a picture has the size that stands beside it, or that of the canvas
         values = dict(changes)
         for name, value in self.values.items():
-            info, flag = self.spec.model_fields[name], f"--{prefix}{name.replace('_', '-')}"
+            info, flag = self.spec.model_fields[name], self._flag(prefix, name)
+            if value is None and name in self.optional:
+                continue
             if isinstance(value, Typed):
                 left = info.default is None and value.untouched  # a part that need not be there
                 values[name] = None if left else value._build(f"{prefix}{name}.", size, {})
@@ -54,21 +89,23 @@ class Typed:
         try:
             return self.spec(**values)
         except SpecError as error:
-            raise SpecError("\n".join(_flagged(self.spec, error, prefix))) from None
+            raise SpecError("\n".join(self._told(line, prefix) for line in str(error).splitlines())) from None
+
+    def _flag(self, prefix: str, name: str) -> str:
+        return self.short.get(name) or f"--{prefix}{name.replace('_', '-')}"
+
+    def _told(self, line: str, prefix: str) -> str:
+        """A line of a refusal, `width: …`, with the flag in place of the field."""
+        name, colon, rest = line.partition(":")
+        first, dot, inner = name.partition(".")
+        if first not in self.spec.model_fields or (not prefix and first == "prompt"):
+            return line
+        return f"{self._flag(prefix, first)}{dot}{inner.replace('_', '-')}{colon}{rest}"
 
 
 def _size(values: dict[str, Any]) -> Size | None:
     width, height = values.get("width"), values.get("height")
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
-
-
-def _flagged(spec: type[Spec], error: SpecError, prefix: str) -> Iterator[str]:
-    for line in str(error).splitlines():
-        name, colon, rest = line.partition(":")
-        first = name.partition(".")[0]
-        positional = not prefix and first == "prompt"
-        flag = first in spec.model_fields and not positional
-        yield f"--{prefix}{name.replace('_', '-')}{colon}{rest}" if flag else line
 
 
 def picture(path: str, size: Size | None, flag: str) -> ImageInput:

@@ -1,4 +1,4 @@
-"""The commands: one file each, named as it is called. `main(args)` runs it; the first line of its docstring stands in `--help`."""
+"""The commands: one file each, named as it is called. `main(args)` runs it; its docstring's first line stands in `--help`."""
 
 from __future__ import annotations
 
