@@ -41,13 +41,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    if name == "__version__":  # stands in pyproject.toml only
-        from importlib import metadata
-
-        try:
-            value = metadata.version("labkit")
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            value = "unknown"
+    if name == "__version__":
+        value = import_module("labkit.data").version()
     elif name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     else:

@@ -57,6 +57,11 @@ class Lab:
                 self._models[kind] = self.model("clip") if same else LOADERS[kind](self, self.names[kind])
             return self._models[kind]
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The kinds whose models are at hand: what has been used so far."""
+        return tuple(kind for kind in self.names if kind in self._models)
+
     def require(self, spec: Method | Measure, progress: Callable[[str], None] | None = None) -> None:
         """Load what a spec needs, so that its run meets loaded models only. `progress` gets a line per model."""
         for kind in spec.needs:

@@ -9,6 +9,7 @@ r"""The weighted-prompt grammar, as VQGAN+CLIP notebooks made it customary (Crow
 A `:number` at the end is a weight, or weight and stop; any other colon is text. Double quotes protect `:`,
 `|` and `^` wherever they stand. They fall away when they enclose a prompt's whole text, and stay where they
 are part of it (`a sign that says "open"`). Inside quotes `\"` is a quotation mark; other backslashes are text.
+Letters are composed first (Unicode's normal form C), so that é is one word however it was typed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+
+from labkit.text import TextError, read_words
 
 MAX_CHARACTERS = 2000
 MAX_PROMPTS = 20
@@ -34,7 +37,7 @@ class PromptError(ValueError):
 class Prompt:
     """One prompt.
 
-    text    what to steer towards (or from); not blank.
+    text    what to steer towards (or from); not blank; kept in normal form C.
     weight  -1000 … 1000; negative repels; 0 changes nothing.
     stop    the loss beyond which the prompt pulls no more; -inf: it never stops pulling.
     """
@@ -44,6 +47,7 @@ class Prompt:
     stop: float = -math.inf
 
     def __post_init__(self):
+        object.__setattr__(self, "text", _words(self.text, "text"))
         if not self.text.strip():
             raise PromptError(f"text: is empty in {self.text!r}; say what to paint")
         object.__setattr__(self, "weight", float(self.weight))
@@ -56,7 +60,7 @@ class Prompt:
 
 def parse(text: str) -> tuple[Prompt, ...]:
     """The prompts of a text, 1 to 20 of them. Raises `PromptError`."""
-    _check_length(text)
+    text = _checked(text)
     stages = _split(text, "^")
     if len(stages) > 1:
         raise PromptError(f"{_quote(text)}: character {stages[1][0]}: '^' changes the prompt during the run; "
@@ -66,7 +70,7 @@ def parse(text: str) -> tuple[Prompt, ...]:
 
 def parse_story(text: str) -> tuple[tuple[Prompt, ...], ...]:
     """The stages of a story, each as `parse` gives it; a text without `^` has one. Raises `PromptError`."""
-    _check_length(text)
+    text = _checked(text)
     return tuple(_parse_stage(text, start, stage) for start, stage in _split(text, "^"))
 
 
@@ -102,9 +106,18 @@ def _shortest(number: float) -> str:
     return repr(number).removesuffix(".0")
 
 
-def _check_length(text: str) -> None:
+def _checked(text: str) -> str:
+    text = _words(text, "prompt")
     if len(text) > MAX_CHARACTERS:
         raise PromptError(f"{_quote(text)}: has {len(text)} characters; use at most {MAX_CHARACTERS}")
+    return text
+
+
+def _words(text: str, what: str) -> str:
+    try:
+        return read_words(text, what)
+    except TextError as error:
+        raise PromptError(str(error)) from None
 
 
 def _parse_stage(text: str, start: int, stage: str) -> tuple[Prompt, ...]:

@@ -7,6 +7,7 @@ composed letters (Unicode's normal form C), as "é" typed as e + accent is the s
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 
@@ -48,18 +49,21 @@ def _shown(character: str) -> str:
 
 
 def read_words(text: str | bytes, what: str = "text") -> str:
-    """Text as it is read from people: in normal form C; bytes are UTF-8, with or without a byte order mark.
+    """Text as it is read from people: in normal form C; bytes are UTF-8, or UTF-16 where a byte order mark says so.
 
-    Raises `TextError`, which begins with `what`, for bytes of another encoding and for halves of characters (a command line
-    whose bytes are not of the terminal's encoding has them).
+    Raises `TextError`, which begins with `what`, for bytes of another encoding, for halves of characters (a command line
+    whose bytes are not of the terminal's encoding has them) and for the character NUL, which no text has.
     """
     if isinstance(text, bytes):
+        code = "UTF-16" if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
         try:
-            text = text.decode("utf-8")
+            text = text.decode(code)
         except UnicodeDecodeError as error:
-            raise TextError(f"{what}: byte {error.start + 1} (\\x{error.object[error.start]:02x}) is no UTF-8; "
-                            "save it as UTF-8") from None
+            raise TextError(f"{what}: byte {error.start + 1} (\\x{error.object[error.start]:02x}) is no {code}; "
+                            "save it as UTF-8 (an old Russian file: iconv -f cp1251 -t utf-8)") from None
     if half := HALVES.search(text):
         raise TextError(f"{what}: character {half.start() + 1} ({_shown(half[0])}) is no text; type it in UTF-8, in a terminal "
                         "whose locale is UTF-8 (LC_ALL=C.UTF-8)")
+    if "\0" in text:
+        raise TextError(f"{what}: character {text.index(chr(0)) + 1} is NUL (\\x00), which no text has; is this a text?")
     return unicodedata.normalize("NFC", text.removeprefix("\ufeff"))

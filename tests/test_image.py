@@ -5,6 +5,7 @@ import io
 import json
 import math
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from labkit.image import (
     ImageError,
@@ -81,7 +82,87 @@ def test_transparency_lies_on_white():
 
 def test_sixteen_bits_are_scaled_not_clipped():
     image = Image.fromarray(np.full((2, 2), 32768, np.uint16))
-    assert to_tensor(image).mean().item() == pytest.approx(32768 / 65535)
+    assert to_rgb(image).getpixel((0, 0)) == (128, 128, 128)
+    assert to_tensor(image).mean().item() == pytest.approx(128 / 255)
+
+
+def in_mode(mode):
+    """A picture of one colour in a mode of Pillow, and how it looks."""
+    red = Image.new("RGB", (6, 4), (200, 30, 60))
+    if mode == "P":
+        return red.quantize(2), (200, 30, 60)
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        return ImageCms.applyTransform(red, ImageCms.buildTransform(*profiles, "RGB", "LAB")), (200, 30, 60)
+    if mode in ("CMYK", "YCbCr", "HSV", "RGBX", "RGB"):
+        return red.convert(mode), (200, 30, 60)
+    if mode == "1":
+        return Image.new("1", (6, 4), 1), (255, 255, 255)
+    if mode.startswith("I;16"):
+        grey = np.full((4, 6), 257 * 90, "<u2" if mode != "I;16B" else ">u2")
+        return Image.frombytes(mode, (6, 4), grey.tobytes()), (90, 90, 90)
+    if mode in ("LA", "La"):
+        half = Image.new("LA", (6, 4), (90, 102))
+        return half.convert(mode), (189, 189, 189)  # 90 on white by 102 / 255 = 0.4
+    if mode in ("RGBA", "RGBa", "PA"):
+        half = red.convert("RGBA") if mode != "PA" else red.quantize(2).convert("PA")
+        half.putalpha(102)
+        return half.convert(mode), (233, 165, 177)
+    return Image.new("L", (6, 4), 90), (90, 90, 90)
+
+
+@pytest.mark.parametrize("mode", [
+    "1", "L", "P", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "LA", "La", "PA", "I;16", "I;16L", "I;16B",
+])  # fmt: skip
+def test_every_mode_looks_as_it_should(mode):
+    image, colour = in_mode(mode)
+    assert image.mode == mode
+    shown = to_rgb(image)
+    assert shown.mode == "RGB" and shown.size == (6, 4) and np.abs(np.subtract(shown.getpixel((2, 2)), colour)).max() <= 3
+    assert torch.equal(to_tensor(image), to_tensor(shown))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_modes_without_a_range_are_refused(mode):
+    with pytest.raises(ImageError, match=f"mode {mode} has no fixed range; give"):
+        to_rgb(Image.new(mode, (2, 2), 1))
+    with pytest.raises(ImageError, match="a str is no picture; .*open_upload"):
+        to_rgb("picture.png")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16"])
+def test_a_value_that_stands_for_transparent_is_white(mode):
+    image = Image.new("RGB", (2, 1), "black")
+    image.putpixel((0, 0), (255, 0, 0) if mode != "1" else (255, 255, 255))
+    if mode == "I;16":
+        image = Image.frombytes("I;16", (2, 1), np.array([40_000, 0], "<u2").tobytes())
+    elif mode == "P":
+        image = image.quantize(2, dither=Image.Dither.NONE)
+    else:
+        image = image.convert(mode, dither=Image.Dither.NONE)
+    key = image.getpixel((1, 0))
+    assert to_rgb(image).getpixel((1, 0)) == (0, 0, 0)
+    opened = open_upload(encoded(image, "PNG", transparency=key))
+    assert opened.getpixel((1, 0)) == (255, 255, 255) and opened.getpixel((0, 0)) == to_rgb(image).getpixel((0, 0))
+
+
+def test_a_file_of_sixteen_bits_is_not_white():
+    grey = Image.fromarray(np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8))
+    opened = np.asarray(open_upload(encoded(grey, "PNG")))
+    assert np.array_equal(opened[..., 0].ravel(), np.linspace(0, 255, 64).round())
+
+
+def test_exif_that_cannot_be_read_turns_nothing():
+    data = encoded(noise(), "PNG", exif=b"Exif\0\0no such thing")
+    assert open_upload(data).tobytes() == noise().tobytes()
+
+
+def test_metadata_of_a_picture_stays_behind():
+    """What a camera or an editor wrote (place, profile) is not in what labkit makes of the picture."""
+    given = Image.open(io.BytesIO(encoded(noise(), "PNG", icc_profile=ImageCms.ImageCmsProfile(
+        ImageCms.createProfile("sRGB")).tobytes())))
+    assert given.info["icc_profile"] and to_rgb(given).info == {} == open_upload(encoded(given, "PNG")).info
+    assert b"iCCP" not in base64.b64decode(ImageInput.of(given, 24, 16).png)
 
 
 def test_rotation_of_the_camera_is_applied():
@@ -153,6 +234,47 @@ def test_upload_refuses(tmp_path):
             open_upload(path)
 
 
+def test_upload_names_its_file(tmp_path):
+    whole = encoded(noise(), "PNG")
+    damaged = bytearray(whole)
+    damaged[-40] ^= 1  # among the pixels
+    for name, data, said in [
+        ("cut.png", whole[: len(whole) // 2], "cut short"),
+        ("no end.png", whole[:-12], "cut short"),
+        ("damaged.png", bytes(damaged), "damaged"),
+        ("page.jpg", b"<html>", "no picture that can be opened"),
+        ("empty.gif", b"", "no picture that can be opened"),
+        ("\x1b[31m.png", b"?", "no picture that can be opened"),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        for opened in (open_upload, lambda path: ImageInput.of(path, 8, 8)):
+            with pytest.raises(ImageError, match=said) as caught:
+                opened(tmp_path / name)
+            assert str(tmp_path / name).replace("\x1b", "\\x1b") in str(caught.value) and str(caught.value).isprintable()
+        with pytest.raises(ImageError) as caught:
+            read_recipe(tmp_path / name)
+        assert str(tmp_path / name).replace("\x1b", "\\x1b") in str(caught.value)
+
+
+def test_upload_of_few_bytes_and_many_pixels_takes_no_memory(tmp_path):
+    """20,000 × 20,000 pixels in 50 kB, with and without a recipe beside them."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"tEXt", b"labkit\0{}")
+                                        + chunk(b"IDAT", zlib.compress(bytes(20_000 * 2_501))) + chunk(b"IEND", b""))
+    tracemalloc.start()
+    with pytest.raises(ImageError, match=r"bomb.png: .* too large: 20000 × 20000 pixels; give .* at most 16,000,000"):
+        open_upload(tmp_path / "bomb.png")
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    assert read_recipe(tmp_path / "bomb.png") == {}
+
+
+def test_text_beside_the_pixels_is_not_unpacked():
+    """Pillow reads every text, and refuses a picture for one that unpacks to more than a megabyte."""
+    bomb = b"zip\0\0" + zlib.compress(bytes(50_000_000))
+    assert open_upload(png_with(chunk(b"zTXt", bomb))).tobytes() == noise().tobytes()
+
+
 @settings(deadline=None)
 @given(pixels)
 def test_input_is_lossless_and_round_trips(array):
@@ -199,7 +321,7 @@ def test_input_refuses_what_is_not_the_picture_itself():
         ({**good, "png": "https://example.org/a.png"}, "PNG in base64"),
         ({**good, "png": jpeg}, "PNG in base64"),
         ({**good, "png": grey}, "must be RGB"),
-        ({**good, "png": good["png"][:200]}, "damaged"),
+        ({**good, "png": good["png"][:200]}, "cut short"),
         ({**good, "png": good["png"][:100] + "!" + good["png"][101:]}, "base64"),
         ({**good, "png": good["png"][:12] + "A" * 8_000_000}, "8000000"),
         ({**good, "width": 16, "height": 24}, "must be RGB"),
@@ -284,14 +406,24 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         (b"", "not a PNG"),
         (encoded(noise(), "JPEG"), "not a PNG"),
         (encoded(noise(), "PNG"), "no labkit recipe"),
-        (encoded(noise(), "PNG")[:20], "no labkit recipe"),
+        (encoded(noise(), "PNG")[:20], "cut short"),
         (png_with(chunk(b"tEXt", b"labkit\0{")), "broken JSON"),
         (png_with(chunk(b"tEXt", b'labkit\0{"a": NaN}')), "broken JSON"),
         (png_with(chunk(b"tEXt", b"labkit\0\xff")), "broken JSON"),
-        (png_with(chunk(b"tEXt", b"labkit\0" + b"[" * 200_000)), "broken JSON"),
+        (png_with(chunk(b"tEXt", b"labkit\0" + b"[" * 90_000)), "broken JSON"),
+        (png_with(chunk(b"tEXt", b'labkit\0{"a":' + b"[" * 400 + b"]" * 400 + b"}")), "more than 32 deep"),
+        (png_with(chunk(b"tEXt", b'labkit\0{"a":' + b'{"a":' * 40 + b"1" + b"}" * 41)), "more than 32 deep"),
+        (png_with(chunk(b"tEXt", b'labkit\0{"a": [' + b"[]," * 200_000 + b"1]}")), "more than 100,000 parts"),
+        (png_with(chunk(b"tEXt", b'labkit\0{"a": ' + b"9" * 5000 + b"}")), "broken JSON"),
         (png_with(chunk(b"tEXt", b"labkit\0[1]")), "must be an object"),
         (png_with(chunk(b"tEXt", b"labkit\0{}")[:-1] + b"?"), "damaged"),
-        (png_with(chunk(b"tEXt", b"labkit\0{}"))[:-14], "damaged"),
+        (png_with(chunk(b"tEXt", b"labkit\0{}"))[:-14], "cut short"),
+        (png_with(chunk(b"tEXt", b"labkit\0{}"))[:-1], "cut short"),
+        (png_with(chunk(b"zTXt", b"labkit\0\0" + zlib.compress(b"{}")[:-3])), "text is cut short"),
+        (png_with(chunk(b"zTXt", b"labkit\0\0not packed")), "text is damaged"),
+        (png_with(chunk(b"zTXt", b"labkit\0\1" + zlib.compress(b"{}"))), "not known here"),
+        (png_with(chunk(b"zTXt", b"labkit\0\0" + zlib.compress(bytes(16_000_001)))), "more than 16 MB"),
+        (png_with(chunk(b"iTXt", b"labkit\0\1\0\0\0" + zlib.compress(bytes(40_000_000)))), "more than 16 MB"),
         (bytes(16_000_001), "larger than 16 MB"),
     ],
 )
@@ -305,6 +437,36 @@ def test_recipe_survives_another_program_and_chunks_of_others():
     other.add_text("Software", "labkit\0?".replace("\0", " "))
     other.add_text("labkit", '{"a": 1}')
     assert read_recipe(encoded(noise(), "PNG", pnginfo=other)) == {"a": 1}
+
+
+@pytest.mark.parametrize("written", [
+    chunk(b"zTXt", b"labkit\0\0" + zlib.compress(b'{"a": 1}')),
+    chunk(b"iTXt", b"labkit\0\0\0\0\0" + b'{"a": 1}'),
+    chunk(b"iTXt", b"labkit\0\0\0en\0" + "rezept é".encode() + b"\0" + b'{"a": 1}'),
+    chunk(b"iTXt", b"labkit\0\1\0ru\0x\0" + zlib.compress(b'{"a": 1}')),
+    chunk(b"tEXt", b"labkit2\0{}") + chunk(b"tEXt", b'labkit\0{"a": 1}') + chunk(b"tEXt", b'labkit\0{"a": 2}'),
+])  # fmt: skip
+def test_recipe_is_read_wherever_a_png_may_keep_it(written):
+    assert read_recipe(png_with(written)) == {"a": 1}
+    data = png_with(b"")
+    assert read_recipe(data[:33] + written + data[33:]) == {"a": 1}, "before the pixels"
+
+
+def test_long_recipes_survive_compression():
+    """A recipe with a picture inside, saved anew by a program that compresses texts."""
+    long = {"png": base64.b64encode(np.random.default_rng(0).bytes(3_000_000)).decode()}
+    data = png_with(chunk(b"zTXt", b"labkit\0\0" + zlib.compress(json.dumps(long).encode())))
+    assert read_recipe(data) == long and open_upload(data).size == (24, 16)
+
+
+def test_a_strangers_words_are_escaped_and_bounded():
+    bad = {f"\x1b[2J{k}" + "x" * 500: "\u202e" + "y" * 500 for k in range(1000)}
+    lines = differences(bad, {"a": {"b": 1}})
+    assert len(lines) == 41 and lines[-1] == "and 961 more"
+    assert all(line.isprintable() and len(line) < 250 for line in lines)
+    with pytest.raises(ImageError) as caught:
+        read_recipe(png_with(chunk(b"tEXt", b"labkit\0\x1b[31m")))
+    assert str(caught.value).isprintable()
 
 
 def test_differences_are_named():

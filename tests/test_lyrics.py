@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +13,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.lyrics import KeyPhrases, Weights, examples, load_glossary, load_norms, songs
+from labkit.lyrics import KeyPhrases, Weights, examples, load_glossary, load_norms, read_lyrics, songs
 from labkit.lyrics import candidates as rules_module
 from labkit.lyrics.candidates import candidates, grammar
 from labkit.lyrics.scores import ABSTRACT, PICTURES, TERMS, likeness, mmr, overlaps
-from labkit.lyrics.words import WORD, distinct_lines, language_of, normalise, script, seed_words, stop_words
+from labkit.lyrics.words import WORD, language_of, normalise, script, seed_words, stop_words
 from labkit.prompt import parse
 from labkit.spec import NonFiniteError, SpecError
 from labkit.views.cli.commands import phrases
@@ -83,7 +84,8 @@ def test_examples_say_their_source_and_are_read():
     assert {s.language for s in found.values()} == {"en", "ru"}
     for song in found.values():
         assert "public domain" in song.source and song.by and language_of(song.text) == song.language
-        assert len(distinct_lines(song.text)) >= 8
+        read = read_lyrics(song.text)
+        assert len(read.distinct()) >= 8 and not read.notes, "no head, no markup"
 
 
 @pytest.mark.parametrize("code", ["en", "ru"])
@@ -102,7 +104,7 @@ def test_glossary_covers_the_russian_list():
 
 def test_a_chorus_is_one_line_with_several_numbers():
     text = "Oh, Moon!\n\nthe sea\noh moon\n…\nOH  MOON\nБерёза\nбере́за!"
-    assert [(x.text, x.numbers) for x in distinct_lines(text)] == [
+    assert [(x.text, x.numbers) for x in read_lyrics(text).distinct()] == [
         ("Oh, Moon!", (1, 4, 6)), ("the sea", (3,)), ("Берёза", (7, 8))]
 
 
@@ -213,9 +215,10 @@ def test_endings_are_the_simpler_rule_and_say_so(tiny, monkeypatch):
 
 def test_overlap_by_hand():
     words = [("blue", "tractor"), ("tractor",), ("blue", "tractor", "wheel"), ("tractor", "mud"), ("blue",)]
-    numbers = [(1,), (1, 2), (1,), (1,), (3,)]
+    times = [{1: 1}, {1: 1, 2: 1}, {1: 1}, {1: 1}, {3: 1}]
     # tractor is a piece in line 1, alone in line 2; blue is alone in line 3; of tractor mud one word is in the longest
-    assert overlaps(words, numbers) == [1.0, 0.5, 0.0, 0.5, 0.0]
+    assert overlaps(words, times) == [1.0, 0.5, 0.0, 0.5, 0.0]
+    assert overlaps(words[:2] + words[2:3], [{1: 1}, {1: 1, 2: 3}, {1: 1}])[1] == 0.25, "what is sung alone three times more"
     assert overlaps([], []) == []
 
 
@@ -343,11 +346,12 @@ def test_any_text_gives_phrases_of_it_or_a_clear_error(text, language, morpholog
         assert str(error).startswith(("text: ", "language: "))
         return
     table = spec.compute(LAB).table
-    lines = text.splitlines()
+    rows, sung = re.split("\r\n|\r|\n", text), read_lyrics(text).lines
+    assert all(1 <= line.number <= len(rows) and 1 <= line.times <= 20 for line in sung)
     for _, found in table.iterrows():
         assert found["phrase"] in found["line"], "it stands there, letter by letter"
         numbers = [int(n) for n in found["lines"].split(", ")]
-        assert len(numbers) == found["count"] and found["line"] == lines[numbers[0] - 1].strip()
+        assert len(numbers) <= found["count"] and found["line"] in [s.text for s in sung if s.number == numbers[0]]
         assert 0 <= found["concreteness"] <= 1 and 0 <= found["overlap"] <= 1 and math.isfinite(found["score"])
         if found["prompt"]:
             assert [p.text for p in parse(found["prompt"])] == [found["prompt"]], "ready for painting"
@@ -500,7 +504,9 @@ def test_command_reads_standard_input_and_says_what_is_wrong(command, tmp_path, 
     assert "prompt: white birch" in capsys.readouterr().out
     path = tmp_path / "song.txt"
     for data, args, kind, words in [
-        (b"", [], SpecError, "song.txt: has no words"), ("луна".encode("cp1251"), [], SpecError, "not in UTF-8.*iconv"),
+        (b"", [], SpecError, "song.txt: has no words"),
+        ("луна".encode("cp1251"), [], SpecError, "song.txt: byte 1 .*no UTF-8.*iconv"),
+        (b"the moon\0", [], SpecError, "NUL"), (b"[Chorus]\n", [], SpecError, "no words besides .*header"),
         (b"the moon", ["--language", "ru"], SpecError, "--language: the text has no word"),
         (b"the moon", ["--norms", "none.csv"], FileNotFoundError, "--norms: none.csv: no such file"),
         (b"the moon", ["--n", "99"], SpecError, "--n: .*50"), (b"the moon", ["--out", "x.txt"], SpecError, "must end in .png"),

@@ -1,6 +1,7 @@
 """The prompt grammar: what is text, what is a number, and that nothing gets lost on the way."""
 
 import math
+import unicodedata
 
 import pytest
 from hypothesis import assume, given, settings
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 from labkit.prompt import MAX_CHARACTERS, MAX_PROMPTS, Prompt, PromptError, format_prompts, parse, parse_story
 
 # Mostly the marks of the grammar, where a parser goes wrong; and any text at all.
+ANY = st.characters(exclude_categories=("Cs",), exclude_characters="\0\ufeff")  # what is no text is refused
 texts = st.one_of(
     st.text(alphabet='a1.:|^"\\- \té', min_size=1, max_size=12),
-    st.text(min_size=1, max_size=20),
+    st.text(ANY, min_size=1, max_size=20),
     st.sampled_from(["x:nan", "x:1e999", "a\\", '\\"', '"', '""', "^_^", "16:9", "C:\\", '"a":1', " b "]),
 ).filter(str.strip)
 weights = st.floats(-1000, 1000, allow_nan=False)
@@ -135,3 +137,15 @@ def test_format_refuses_what_cannot_be_read():
     for prompts in [(), (Prompt("a"), Prompt("b", -1)), (Prompt("a" * 2001),)]:
         with pytest.raises(PromptError):
             format_prompts(prompts)
+
+
+@pytest.mark.parametrize(("text", "said"), [("a \ud800 moon", "character 3 .* no text"), ("a\udcff", "xff"), ("a\0b", "NUL")])
+def test_what_is_no_text_is_refused(text, said):
+    for make in (parse, parse_story, Prompt):
+        with pytest.raises(PromptError, match=said):
+            make(text)
+
+
+def test_decomposed_letters_are_composed():
+    for make in (lambda t: parse(t)[0].text, lambda t: parse_story(t)[0][0].text, lambda t: Prompt(t).text):
+        assert make(unicodedata.normalize("NFD", "a café, йод")) == unicodedata.normalize("NFC", "a café, йод")

@@ -10,6 +10,7 @@ from labkit import zoo
 from labkit.data import data_path
 from labkit.fetch import sha256_of
 from labkit.models.clip import MEAN, STD, PocketCLIP, SubwordTokenizer
+from labkit.text import read_words
 
 
 class Encoder:
@@ -52,16 +53,17 @@ class Encoder:
 
     @torch.no_grad()
     def encode_text(self, texts: list[str], batch: int = 256) -> Tensor:
-        """Texts → unit vectors (N, D), fp32."""
+        """Texts → unit vectors (N, D), fp32. Their letters are composed first (normal form C)."""
         if not texts or any(not t.strip() for t in texts):
             raise ValueError("texts: every text needs at least one character")
+        texts = [read_words(t) for t in texts]
         parts = [self.model.encode_text(self.tokenizer(texts[k:k + batch]).to(self.device)).float()
                  for k in range(0, len(texts), batch)]
         return F.normalize(torch.cat(parts), dim=-1)
 
     def notices(self, text: str) -> list[str]:
         """What a user should know about how this model reads the text: unknown words, a text that is cut."""
-        out = []
+        text, out = read_words(text), []
         unknown = self._unknown(text) if self._unknown else ()
         if unknown:
             words = ", ".join(repr(w) for w in unknown)

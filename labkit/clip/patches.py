@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from labkit.clip.figures import three_panels
-from labkit.clip.similarity import upright
+from labkit.image import to_rgb
 from labkit.spec import NonFiniteError
 
 
@@ -86,7 +86,7 @@ def patch_map(lab, text: str, image: Image.Image, patch: int = 8, stride: int = 
             raise ValueError(f"{name}={value!r}: must be a whole number from 1 to {most}")
     if not text.strip():
         raise ValueError("text: is empty; write what to look for")
-    picture = upright(image)
+    picture = to_rgb(image)
     x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float().to(encoder.device) / 255
     if x.shape[-2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

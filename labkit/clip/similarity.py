@@ -19,12 +19,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib.colors import Normalize
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import Field, field_validator
 from torch import Tensor
 
 from labkit.clip.figures import NUMBERS, heat_map
 from labkit.clip.retrieval import Ranked, Standing, standings, unpaired
+from labkit.image import to_rgb
 from labkit.spec import Measure, NonFiniteError
 
 MOST = 2000  # texts or images of a dense matrix
@@ -97,20 +98,11 @@ def embed_images(encoder, images: list[Image.Image], batch: int = 64) -> Tensor:
     """Unit vectors (M, D) of PIL images, in batches of neighbours of one size, smaller ones for large
     pictures."""
     parts = []
-    for size, run in groupby(map(upright, images), key=lambda p: p.size):
+    for size, run in groupby(map(to_rgb, images), key=lambda p: p.size):
         for some in _chunks(run, max(1, min(batch, PIXELS // (size[0] * size[1])))):
             x = torch.stack([torch.from_numpy(np.array(p)) for p in some]).to(encoder.device)
             parts.append(encoder.encode_image(x.permute(0, 3, 1, 2).float() / 255))
     return torch.cat(parts)
-
-
-def upright(picture: Image.Image) -> Image.Image:
-    """RGB, turned as the camera says, transparency on white."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return picture.convert("RGB")
 
 
 def _chunks(items, n: int) -> Iterator[list]:
@@ -198,7 +190,7 @@ class SimilarityResult(Ranked):
         return heat_map(
             self.values().numpy(),
             rows,
-            list(map(upright, self.images)),
+            list(map(to_rgb, self.images)),
             title=f"Texts × images: {unit} (CLIP: {self.model})",
             unit=unit,
             number="{:+z.1f}" if self.mode == "zscore" else "{:z.2f}",

@@ -1,6 +1,7 @@
 """Pictures: to tensors and back, inside specs, on sheets, and in PNGs that know how they were made."""
 
-from labkit.image.convert import ImageError, open_upload, psnr, to_pil, to_rgb, to_tensor
+from labkit.image.chunks import ImageError
+from labkit.image.convert import open_upload, psnr, to_pil, to_rgb, to_tensor
 from labkit.image.inputs import ImageInput
 from labkit.image.recipe import differences, environment, read_recipe, save_png
 from labkit.image.sheet import contact_sheet, grid, strip

@@ -9,26 +9,29 @@ from __future__ import annotations
 import io
 import math
 import os
+import stat
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, PngImagePlugin
 
+from labkit.image.chunks import SIGNATURE, ImageError, without_texts
+from labkit.text import plain
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # What Pillow's decoders raise on damaged files, besides its own UnidentifiedImageError (an OSError).
-DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, KeyError, MemoryError, struct.error,
-          zlib.error, Image.DecompressionBombError)
-
-
-class ImageError(ValueError):
-    """A picture or a picture's file that cannot be used; the message says what to give instead."""
+DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, KeyError, TypeError, MemoryError, struct.error, zlib.error)
+KEYED = ("1", "L", "P", "RGB")  # modes in which one value may stand for transparent
 
 
 def to_tensor(image: Image.Image | np.ndarray) -> torch.Tensor:
     """(1, 3, H, W) float32 in [0, 1] of a picture, or of an (H, W[, 1|3|4]) array: uint8 or [0, 1]."""
-    values = _pil_values(image) if isinstance(image, Image.Image) else _array_values(image)
+    values = np.asarray(to_rgb(image), np.float32) / 255 if isinstance(image, Image.Image) else _array_values(image)
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
@@ -45,19 +48,45 @@ def to_pil(x: torch.Tensor) -> Image.Image:
 
 
 def to_rgb(image: Image.Image | np.ndarray) -> Image.Image:
-    """The picture upright, opaque on white and in RGB; a new one."""
-    if isinstance(image, Image.Image) and image.mode == "RGB" and not image.has_transparency_data:
+    """The picture upright, opaque on white, in RGB and without metadata; a new one. Of any mode that has a fixed range:
+    `ImageError` for Pillow's I and F, and for what is no picture."""
+    if isinstance(image, np.ndarray):
+        return to_pil(to_tensor(image))
+    if not isinstance(image, Image.Image):
+        raise ImageError(f"a {type(image).__name__} is no picture; give a PIL image, or open the file by labkit.open_upload")
+    image = _turned(image)
+    if image.mode in ("I", "F"):
+        raise ImageError(f"a PIL picture of mode {image.mode} has no fixed range; give one of 8 or 16 bits, or an array of "
+                         "floats in [0, 1]")
+    if image.mode.startswith("I;16"):  # convert("RGB") would clip it at 255
+        image = _eight_bits(image)
+    if image.mode == "La":  # Pillow converts it to LA only
+        image = image.convert("LA")
+    keyed = image.mode in KEYED and "transparency" in image.info or image.mode == "P" and image.has_transparency_data
+    if keyed or image.mode in ("LA", "PA", "RGBA", "RGBa"):
+        image, front = Image.new("RGB", image.size, "white"), image.convert("RGBA")
+        image.paste(front, mask=front)
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    image.info = {}
+    return image
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """A copy, turned as the camera says."""
+    try:
         return ImageOps.exif_transpose(image)
-    return to_pil(to_tensor(image))
+    except DAMAGE:  # EXIF that nobody can read says nothing about the pixels
+        return image.copy()
 
 
-def _pil_values(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise ImageError("a PIL picture of mode F has no fixed range; give an array of floats in [0, 1]")
-    if image.mode.startswith("I"):  # 16-bit grey, which convert("RGB") would clip at 255
-        return _array_values(np.asarray(image).astype(np.float32) / 65535)
-    return _array_values(np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB")))
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey, white staying white; a value that stands for transparent goes along."""
+    values = np.asarray(image)
+    grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    if (key := image.info.get("transparency")) is None:
+        return grey
+    grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _array_values(array: np.ndarray) -> np.ndarray:
@@ -81,37 +110,72 @@ def _array_values(array: np.ndarray) -> np.ndarray:
 
 def open_upload(path_or_bytes: str | os.PathLike | bytes, max_bytes: int = 10_000_000,
                 max_pixels: int = 16_000_000) -> Image.Image:
-    """The RGB picture of a PNG, JPEG, WebP or GIF (its first frame) from anywhere. Raises `ImageError`.
+    """The RGB picture of a PNG, JPEG, WebP or GIF (its first frame) from anywhere: the one door for pictures.
 
-    Size in bytes is looked at before reading, size in pixels before decoding.
+    Size in bytes is looked at before reading, size in pixels before decoding, and the file is read to its end. Raises
+    `ImageError`, which names the file.
     """
-    data = read_bytes(path_or_bytes, max_bytes)
+    with naming(path_or_bytes):
+        return to_rgb(decoded(read_bytes(path_or_bytes, max_bytes), max_pixels))
+
+
+def decoded(data: bytes, max_pixels: int) -> Image.Image:
+    """The picture of these bytes as it is stored. Raises `ImageError`."""
+    if data.startswith(SIGNATURE):
+        data, width, height = without_texts(data)
+        _check_pixels(width, height, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
-            image.seek(0)
-            image.load()
-            return to_rgb(image)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"the picture is too large: {error}; give one of at most {max_pixels:,}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_pixels(*image.size, max_pixels)
+                image.seek(0)
+                image.load()
+                return image
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"the picture is too large; give one of at most {max_pixels:,} pixels") from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"this is no picture that can be opened here; give {', '.join(FORMATS)}") from None
     except DAMAGE as error:
-        raise ImageError(f"the picture is damaged or cut short ({error}); get it again") from None
+        raise ImageError(f"the picture is damaged or cut short ({plain(error)}); get it again") from None
+
+
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ImageError(f"the picture is too large: {width} × {height} pixels; give one of at most {most:,}")
+
+
+@contextmanager
+def naming(source: str | os.PathLike | bytes) -> Iterator[None]:
+    """Every `ImageError` of the block begins with the file, where there is one."""
+    try:
+        yield
+    except ImageError as error:
+        if isinstance(source, bytes):
+            raise
+        raise type(error)(f"{plain(os.fspath(source), 200)}: {error}") from None
 
 
 def read_bytes(source: str | os.PathLike | bytes, most: int) -> bytes:
-    """The bytes of a file, of which there are at most `most`. Raises `ImageError`."""
-    if not isinstance(source, bytes):
-        try:
-            with open(source, "rb") as file:
-                source = file.read(most + 1)
-        except (OSError, ValueError) as error:
-            raise ImageError(f"{os.fspath(source)!r} cannot be read ({error}); give a picture") from None
-    if len(source) > most:
-        raise ImageError(f"the file is larger than {most / 1e6:g} MB; give a smaller one")
-    return source
+    """The bytes of a picture's file, of which there are at most `most`. Raises `ImageError`."""
+    size = len(source) if isinstance(source, bytes) else None
+    try:
+        if size is None:
+            about = os.stat(source)
+            if not stat.S_ISREG(about.st_mode):
+                kind = "a folder" if stat.S_ISDIR(about.st_mode) else "no ordinary file"
+                raise ImageError(f"cannot be read: it is {kind}; give a picture's file")
+            size = about.st_size
+        if size > most:
+            raise ImageError(f"the file is larger than {most / 1e6:g} MB; give a smaller one")
+        if isinstance(source, bytes):
+            return source
+        with open(source, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise ImageError(f"cannot be read ({error.strerror}); give a picture's file") from None
 
 
 def psnr(a: Image.Image, b: Image.Image) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import io
 import os
 
 import numpy as np
@@ -13,7 +12,8 @@ import torch
 from PIL import Image, ImageOps
 from pydantic import Field, field_validator, model_validator
 
-from labkit.image.convert import DAMAGE, ImageError, open_upload, png_bytes, to_rgb, to_tensor
+from labkit.image.chunks import ImageError
+from labkit.image.convert import decoded, open_upload, png_bytes, to_rgb, to_tensor
 from labkit.spec import Spec
 
 MAX_INPUT_PIXELS = 1024 * 1024
@@ -44,15 +44,12 @@ class ImageInput(Spec):
         if image.size != (width, height):
             resize = Image.Image.resize if fit == "squash" else ImageOps.fit
             image = resize(image, (width, height), Image.Resampling.LANCZOS)
-        image.info.clear()
         png = base64.b64encode(png_bytes(image)).decode()
         return cls(sha256=_pixel_hash(image), width=width, height=height, png=png)
 
     def pil(self) -> Image.Image:
         """The picture, RGB."""
-        with Image.open(io.BytesIO(base64.b64decode(self.png)), formats=("PNG",)) as image:
-            image.load()
-            return image
+        return decoded(base64.b64decode(self.png), MAX_INPUT_PIXELS)
 
     def tensor(self) -> torch.Tensor:
         """(1, 3, height, width) float32 in [0, 1]."""
@@ -79,19 +76,16 @@ class ImageInput(Spec):
     def _holds_what_it_says(self):
         if self.width * self.height > MAX_INPUT_PIXELS:
             raise ValueError(f"{self.width}x{self.height} is over {MAX_INPUT_PIXELS:,} pixels; give fewer")
+        stated = (self.width, self.height)
         try:
-            with Image.open(io.BytesIO(base64.b64decode(self.png, validate=True)), formats=("PNG",)) as image:
-                stated = (self.width, self.height)
-                if image.size != stated or image.mode != "RGB":
-                    raise ImageError(f"png: is {image.mode} {image.size}, must be RGB {stated}; mend it")
-                image.load()
-                digest = _pixel_hash(image)
-        except ImageError:
-            raise
+            image = decoded(base64.b64decode(self.png, validate=True), MAX_INPUT_PIXELS)
         except binascii.Error as error:
             raise ValueError(f"png: is no base64 ({error}); make one by ImageInput.of") from None
-        except DAMAGE as error:
-            raise ValueError(f"png: is damaged ({error}); make it again by ImageInput.of") from None
+        except ImageError as error:
+            raise ValueError(f"png: {error}, or make it by ImageInput.of") from None
+        if image.size != stated or image.mode != "RGB":
+            raise ImageError(f"png: is {image.mode} {image.size}, must be RGB {stated}; mend it")
+        digest = _pixel_hash(image)
         if digest != self.sha256:
             raise ValueError(f"sha256: the pixels have {digest[:12]}…, not {self.sha256[:12]}…; mend one")
         return self

@@ -4,6 +4,8 @@
 """
 
 from labkit.lyrics.phrases import KeyPhrases, KeyPhrasesResult, Weights
-from labkit.lyrics.words import Song, examples, load_glossary, load_norms, songs
+from labkit.lyrics.reader import Lyrics, Song, examples, read_lyrics
+from labkit.lyrics.words import load_glossary, load_norms, songs
 
-__all__ = ["KeyPhrases", "KeyPhrasesResult", "Song", "Weights", "examples", "load_glossary", "load_norms", "songs"]
+__all__ = ["KeyPhrases", "KeyPhrasesResult", "Lyrics", "Song", "Weights", "examples", "load_glossary", "load_norms",
+           "read_lyrics", "songs"]

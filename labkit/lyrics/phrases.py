@@ -3,13 +3,14 @@
     score(p) = w_c · concreteness + w_r · repetition + w_p · picturability − w_o · overlap
 
     concreteness   mean over the phrase's words of (c − 1) / 4, c from 1 (abstract) to 5 (concrete)
-    repetition     ln(number of lines that have it, repeated lines counted): 0 for what is sung once
+    repetition     ln(how often a line that has it is sung): 0 for what is sung once
     picturability  mean over picture templates T of cos(p, T(p)) − mean over abstract sentences A of cos(p, A), by CLIP
     overlap        how much of it is a piece of a longer phrase of the same line: 1 for a fragment
 
 Then maximal marginal relevance (Carbonell & Goldstein 1998) picks, again and again, the phrase of the largest
 (1 − d) · score − d · (largest similarity to a picked one). Lyrics have lines instead of sentences, so a repeated line is
-read once and counted. Candidates come from `labkit.lyrics.candidates`, terms from `.scores`, word lists from `.words`.
+read once and counted (`labkit.lyrics.reader`, which knows what is not sung). Candidates come from `.candidates`, terms from
+`.scores`, word lists from `.words`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from labkit.clip.figures import Sheet
 from labkit.lyrics.candidates import candidates, grammar, single_words
+from labkit.lyrics.reader import read_lyrics
 from labkit.lyrics.scores import (
     SIGNS,
     TERMS,
@@ -38,7 +40,7 @@ from labkit.lyrics.scores import (
     overlaps,
     translate,
 )
-from labkit.lyrics.words import WORD, distinct_lines, language_of, load_glossary, normalise, script
+from labkit.lyrics.words import WORD, language_of, load_glossary, normalise, script
 from labkit.spec import Measure, Spec
 
 POOL = 300  # candidates that CLIP reads; of a longer text the best by the other terms
@@ -73,15 +75,17 @@ class KeyPhrases(Measure):
     @field_validator("text")
     @classmethod
     def _has_words(cls, text: str) -> str:
-        if not any(script(w) != "number" for w in WORD.findall(text)):
-            raise ValueError("has no words; give at least one line of a song")
+        lyrics = read_lyrics(text)
+        if not any(script(w) != "number" for w in WORD.findall(lyrics.text)):
+            besides = f" besides what is not sung ({'; '.join(lyrics.notes)})" if lyrics.notes else ""
+            raise ValueError(f"has no words{besides}; give at least one line of a song")
         return text
 
     @field_validator("language")
     @classmethod
     def _readable(cls, language: str, info: ValidationInfo) -> str:
         if "text" in info.data:  # else text was refused already, which is told
-            language_of(info.data["text"], language)
+            language_of(read_lyrics(info.data["text"]).text, language)
         return language
 
     def compute(self, lab, norms: Mapping[str, float] | None = None,
@@ -92,20 +96,21 @@ class KeyPhrases(Measure):
         → English) is used instead of ours. A text that consists of stop words and exclamations gives an empty table.
         Raises SpecError on norms out of range, ImportError if morphology='dictionary' is not installed, NonFiniteError on NaN.
         """
-        code = language_of(self.text, self.language)
-        rules, lines = grammar(code, self.morphology), distinct_lines(self.text)
-        notices = [f"phrases: {rules.name}"]
+        lyrics = read_lyrics(self.text)
+        code = language_of(lyrics.text, self.language)
+        rules, lines = grammar(code, self.morphology), lyrics.distinct()
+        notices = [f"phrases: {rules.name}", *lyrics.notes]
         found = gather(lines, lambda text: candidates(text, rules, self.most_words))
         if not found:
             found = gather(lines, lambda text: single_words(text, rules))
             notices.append("no noun phrase was found; single words are offered instead" if found else "all are stop words")
-        other = sum(script(w) not in (code, "number") for w in WORD.findall(self.text))
+        other = sum(script(w) not in (code, "number") for w in WORD.findall(lyrics.text))
         notices += [f"{other} words in another script were passed over"] if other else []
         rated = Concreteness(code, rules, norms)
         for p in found:
             p.terms["concreteness"] = rated(p)
-            p.terms["repetition"] = math.log(len(p.numbers))
-        shares = overlaps([p.candidate.words for p in found], [p.numbers for p in found])
+            p.terms["repetition"] = math.log(p.count)
+        shares = overlaps([p.candidate.words for p in found], [p.times for p in found])
         for p, share in zip(found, shares, strict=True):
             p.terms["overlap"] = share
         if len(found) > POOL:
@@ -119,8 +124,6 @@ class KeyPhrases(Measure):
         similarity = likeness([p.candidate.words for p in found])
         order = mmr([p.score(self.weights) for p in found], similarity, self.n, self.diversity)
         return KeyPhrasesResult(tuple(found[i] for i in order), self.weights, tuple(notices), code, lab.clip.name)
-
-
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,14 @@ class KeyPhrasesResult:
     def table(self) -> pd.DataFrame:
         """A row per phrase, numbered from 1.
 
-        phrase, base (its citation form), score, the four terms (picturability NaN where it was not measured), count (of
-        lines that have it), lines (their numbers), line (the first, as written), prompt (English; "" where the reader must
+        phrase, base (its citation form), score, the four terms (picturability NaN where it was not measured), count (how
+        often it is sung), lines (their numbers), line (the first, as written), prompt (English; "" where the reader must
         write it), why (weight × term, summed), note.
         """
         rows = [{
             "phrase": p.candidate.shown, "base": p.candidate.base, "score": p.score(self.weights),
             **{t: p.terms.get(t, math.nan) for t in TERMS},
-            "count": len(p.numbers), "lines": ", ".join(map(str, p.numbers)), "line": p.line,
+            "count": p.count, "lines": ", ".join(map(str, p.numbers)), "line": p.line,
             "prompt": p.prompt, "why": self.why(p), "note": "; ".join(p.notes),
         } for p in self.phrases]  # fmt: skip
         columns = ["phrase", "base", "score", *TERMS, "count", "lines", "line", "prompt", "why", "note"]
@@ -197,7 +200,7 @@ class KeyPhrasesResult:
             ax.annotate(f"{value:.2f}", (max(right, value), at), (8, 0), textcoords="offset points", va="center", fontsize=8.5)
         for at, p in enumerate(self.phrases):
             shown = textwrap.shorten(p.candidate.shown, LABEL, placeholder="…") + " *" * ("picturability" not in p.terms)
-            where = f"line {p.numbers[0]}" + (f", {len(p.numbers)} times" if len(p.numbers) > 1 else "")
+            where = f"line {p.numbers[0]}" + (f", {p.count} times" if p.count > 1 else "")
             where += f" · {textwrap.shorten(p.prompt, LABEL, placeholder='…') or 'no English prompt'}" * (self.language == "ru")
             box = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "parse_math": False}
             ax.text(-0.02, at - 0.15, shown, fontsize=10, **box)

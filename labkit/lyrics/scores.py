@@ -27,15 +27,25 @@ ENDINGS = {"en": ("ness", "tion", "sion", "ity", "ism", "hood", "ship", "ment", 
 
 @dataclass
 class Phrase:
-    """A candidate of the whole text: its first line, the numbers of all lines that have it, its terms (what was not measured is
-    missing), its English prompt, and notes."""
+    """A candidate of the whole text: its first line, the numbers of all lines that have it with how often each counts, its
+    terms (what was not measured is missing), its English prompt, and notes."""
 
     candidate: Candidate
     line: str
-    numbers: tuple[int, ...]
+    times: dict[int, int]
     terms: dict[str, float] = field(default_factory=dict)
     prompt: str = ""
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of its lines, ascending."""
+        return tuple(sorted(self.times))
+
+    @property
+    def count(self) -> int:
+        """How often it is sung."""
+        return sum(self.times.values())
 
     def score(self, weights) -> float:
         """Σ ± weight · term; a term that was not measured adds 0."""
@@ -43,14 +53,14 @@ class Phrase:
 
 
 def gather(lines, find) -> list[Phrase]:
-    """The candidates of all lines, one per key (its lemmas), with the first line it stands in and every line's number."""
+    """The candidates of all distinct lines, one per key (its lemmas), with its first line and every line's number."""
     found: dict[tuple[str, ...], Phrase] = {}
     for line in lines:
         for key, candidate in {c.tokens: c for c in reversed(find(line.text))}.items():
-            if key in found:
-                found[key].numbers = tuple(sorted({*found[key].numbers, *line.numbers}))
-            else:
-                found[key] = Phrase(candidate, line.text, line.numbers)
+            if key not in found:
+                found[key] = Phrase(candidate, line.text, {})
+            for number, times in line.times.items():  # two pieces of one line add up
+                found[key].times[number] = found[key].times.get(number, 0) + times
     return sorted(found.values(), key=lambda p: (p.numbers[0], p.line.find(p.candidate.shown), -len(p.candidate.words)))
 
 
@@ -78,21 +88,23 @@ class Concreteness:
         return (sum(ratings) / len(ratings) - 1) / 4
 
 
-def overlaps(words: Sequence[tuple[str, ...]], numbers: Sequence[tuple[int, ...]]) -> list[float]:
+def overlaps(words: Sequence[tuple[str, ...]], times: Sequence[Mapping[int, int]]) -> list[float]:
     """How much of each phrase is a piece of a longer one: in each of its lines the largest share of its words that one phrase
-    of more words in that line has as well, averaged over its lines. 1: it never stands alone."""
+    of more words in that line has as well, averaged over its lines as often as each counts. 1: it never stands alone."""
     total = np.zeros(len(words))
     lines: dict[int, list[int]] = {}
-    for i, where in enumerate(numbers):
+    for i, where in enumerate(times):
         for number in where:
             lines.setdefault(number, []).append(i)
-    for here in lines.values():
+    for number, here in lines.items():
+        often = np.array([times[i][number] for i in here])
         has = _incidence([words[i] for i in here])
         size = has.sum(1)
         for k in range(0, len(here), BLOCK):
             longer = size[None, :] > size[k:k + BLOCK, None]
-            total[here[k:k + BLOCK]] += np.where(longer, has[k:k + BLOCK] @ has.T, 0).max(1) / size[k:k + BLOCK]
-    return [float(t) / len(where) for t, where in zip(total, numbers, strict=True)]
+            shared = np.where(longer, has[k:k + BLOCK] @ has.T, 0).max(1) / size[k:k + BLOCK]
+            total[here[k:k + BLOCK]] += often[k:k + BLOCK] * shared
+    return [float(t) / sum(where.values()) for t, where in zip(total, times, strict=True)]
 
 
 def likeness(words: Sequence[tuple[str, ...]]) -> np.ndarray:

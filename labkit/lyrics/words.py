@@ -1,4 +1,4 @@
-"""What key phrases know of words and lines: stop words, concreteness, the glossary, songs; which language a text is in.
+"""What key phrases know of words: stop words, concreteness, the glossary, songs' excerpts; which language a text is in.
 
 Everything is read from `data/lyrics/`, small lists of our own; a reader's own norms (such as the table of Brysbaert,
 Warriner and Kuperman 2014, 40,000 English lemmas rated from 1, abstract, to 5, concrete) and glossary load the same way.
@@ -10,7 +10,6 @@ import csv
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,48 +17,21 @@ import pandas as pd
 
 from labkit.data import data_path
 from labkit.spec import SpecError
+from labkit.text import TextError, read_words
 
 LANGUAGES = {"en": "English", "ru": "Russian"}
 LEAST_SHARE = 0.12  # of stop words in a text of the language; our songs have 0.4 to 0.65
 JUDGED = 30  # words; a shorter text is never refused for having few stop words
 NOT_RUSSIAN = frozenset("іїєґўјљњћђџќѓѕ")
-WORD = re.compile(r"(?:[^\W_][\u0300\u0301]*)+(?:['’‑-](?:[^\W_][\u0300\u0301]*)+)*")  # with inner hyphens and apostrophes
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line that differs from every other: its text as first written, the numbers (from 1) of all lines that repeat it."""
-
-    text: str
-    numbers: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Song:
-    """A song of `data/lyrics/songs`: public domain, with its source."""
-
-    title: str
-    by: str
-    language: str
-    source: str
-    text: str
+MARKS = "\u0300-\u036f"  # accents that no composed letter has, such as stress marks
+WORD = re.compile(rf"(?:[^\W_][{MARKS}]*)+(?:['’‑-](?:[^\W_][{MARKS}]*)+)*")  # with inner hyphens and apostrophes; of NFC text
 
 
 def normalise(text: str) -> str:
     """A word or phrase as keys have it: no capitals or stress marks, ё as е, one apostrophe, one hyphen, single spaces."""
-    text = unicodedata.normalize("NFC", text).replace("\u0301", "").replace("\u0300", "")
-    return " ".join(text.casefold().replace("’", "'").replace("‑", "-").replace("ё", "е").split())
-
-
-def distinct_lines(text: str) -> list[Line]:
-    """The lines of a text that hold a word, in order, each once. Lines that differ in case, punctuation, spaces or stress
-    marks only are the same line: a chorus sung four times is one line with four numbers."""
-    found: dict[str, tuple[str, list[int]]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        key = " ".join(normalise(w) for w in WORD.findall(line))
-        if key:
-            found.setdefault(key, (line.strip(), []))[1].append(number)
-    return [Line(line, tuple(numbers)) for line, numbers in found.values()]
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    text = re.sub(f"[{MARKS}]", "", text)
+    return " ".join(text.replace("’", "'").replace("‑", "-").replace("ё", "е").split())
 
 
 def script(word: str) -> str:
@@ -77,7 +49,7 @@ def language_of(text: str, given: str = "auto") -> str:
     Raises ValueError: no words; most words in another script; a long text in the right script, yet with next to none
     of the language's stop words (German, Ukrainian, …), unless the language was given.
     """
-    words = WORD.findall(text)
+    words = WORD.findall(unicodedata.normalize("NFC", text))
     counts = {code: sum(script(w) == code for w in words) for code in (*LANGUAGES, "other")}
     if not any(counts.values()):
         raise ValueError("the text has no words; give at least one line of a song")
@@ -101,7 +73,7 @@ def language_of(text: str, given: str = "auto") -> str:
 @cache
 def stop_words(code: str) -> frozenset[str]:
     """The words at which a phrase breaks, normalised."""
-    lines = data_path("lyrics", f"stop_words_{code}.txt").read_text(encoding="utf-8").splitlines()
+    lines = read_words(data_path("lyrics", f"stop_words_{code}.txt").read_bytes()).splitlines()
     return frozenset(normalise(w) for line in lines if not line.startswith("#") for w in line.split())
 
 
@@ -149,21 +121,11 @@ def songs() -> pd.DataFrame:
     return pd.read_csv(data_path("songs.csv")).set_index("key")
 
 
-def examples() -> dict[str, Song]:
-    """The public-domain songs of `data/lyrics/songs`: file name → `Song`."""
-    out = {}
-    for path in sorted(data_path("lyrics", "songs").glob("*.txt")):
-        head, _, text = path.read_text(encoding="utf-8").partition("\n\n")
-        fields = dict(line.removeprefix("# ").split(": ", 1) for line in head.splitlines())
-        out[path.stem] = Song(text=text.strip(), **fields)
-    return out
-
-
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SpecError(f"{path}: is not in UTF-8; save it again as CSV in UTF-8") from None
+        text = read_words(path.read_bytes(), str(path))
+    except TextError as error:
+        raise SpecError(f"{error} (a CSV in UTF-8 is needed)") from None
     first = text.partition("\n")[0]
     delimiter = max("\t;,", key=first.count)
     return list(csv.DictReader(text.splitlines(), delimiter=delimiter))

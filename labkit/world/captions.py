@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,8 +86,9 @@ FILLERS = frozenset("a an the of in on at and with is are to by picture image dr
 
 
 def normalise(text: str) -> list[str]:
-    """Lower-case words of a text, punctuation dropped (hyphens and apostrophes inside words stay)."""
-    return re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", text.lower())
+    """Lower-case words of a text, its letters composed (normal form C), punctuation dropped (hyphens and apostrophes inside
+    words stay)."""
+    return re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", unicodedata.normalize("NFC", text).lower())
 
 
 def plural(noun: str) -> str:

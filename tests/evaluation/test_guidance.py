@@ -13,16 +13,21 @@ from labkit.methods.vqgan_clip import VQGANCLIP, Canvas
 def lab(missing):
     from tests.conformance import pocket_lab
 
-    return pocket_lab(missing, ("guide", "clip", "diffusion", "perceptual", "judge"))
+    return pocket_lab(missing, ("guide", "clip", "diffusion", "gan", "perceptual", "judge"))
 
 
 def test_the_three_ways_are_three_ways_on_the_same_prompts(lab):
     ways = compare_ways(lab, prompts=10, seeds=2, steps=2, n_jobs=1)
-    assert list(ways.table.index) == ["diffusion, unguided", "CLIP ascent on pixels", "guided diffusion"]
+    assert list(ways.table.index) == ["diffusion, unguided", "CLIP ascent on pixels", "guided diffusion", "GAN, one pass"]
     asked = [r.table[["prompt", "seed"]].to_numpy().tolist() for r in ways.reports.values()]
+    assert [p for p, _ in asked[3]] == [p for p, _ in asked[0]]
     assert asked[0] == asked[1] == asked[2] and [seed for _, seed in asked[0]] == list(range(20))
     unguided = ways.reports["diffusion, unguided"].pictures
     assert len({p.tobytes() for p in unguided}) == 20, "a distance between sets needs different pictures"
+    pictures = ways.pictures()
+    assert len(pictures) == 80 and pictures.groupby("way", sort=False)["subject found"].mean().to_list() == [
+        r.table["painted subject"].mean() for r in ways.reports.values()]
+    assert ways.figure(2, 64).width < ways.figure(4, 64).width
     assert (ways.table["n"] == 20).all() and (ways.table["seconds"].astype(float) > 0).all()
 
 
@@ -39,7 +44,8 @@ def test_real_scenes_have_no_distance_from_real_scenes(lab):
 
 
 def test_strength_study_measures_from_the_unguided_picture(lab):
-    table, pictures = strength_study(lab, prompts=1, steps=(2, 3), n_jobs=1)
+    made = strength_study(lab, prompts=1, steps=(2, 3), n_jobs=1)
+    table, pictures = made.table, made.pictures
     moved = table.set_index(["way", "steps"])["moved"]
     assert len(pictures) == 6 and moved["unguided"].eq(0).all() and (moved[["strength", "classic scale"]] > 0).all()
     index = [tuple(k) for k in table[["way", "steps"]].to_numpy()]
@@ -48,7 +54,7 @@ def test_strength_study_measures_from_the_unguided_picture(lab):
 
 
 def test_range_study_has_a_row_a_scale_and_prompt(lab):
-    table, _ = range_study(lab, prompts=2, scales=(0.0, 5000.0), steps=8, n_jobs=1)
+    table = range_study(lab, prompts=2, scales=(0.0, 5000.0), steps=8, n_jobs=1).table
     mean = table.groupby("range_scale")["out of range"].mean()
     assert len(table) == 4 and mean[5000.0] < mean[0.0]
 

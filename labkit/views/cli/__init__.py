@@ -44,11 +44,18 @@ def main(argv: list[str] | None = None) -> int:
         if (code := code_of(error)) is None:
             traceback.print_exc()
             return FAILED
-        lines = str(error).splitlines() or [type(error).__name__]
+        lines = words_of(error).splitlines()
         if len(lines) > LINES:
             lines = [*lines[:LINES], f"… and {len(lines) - LINES} lines more"]
         say("labkit: " + "\n".join(plain(line, LONG) for line in lines))  # a file's own words may stand in it
         return code
+
+
+def words_of(error: Exception) -> str:
+    """What an error says; of the system's own, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error) or type(error).__name__
 
 
 def code_of(error: Exception) -> int | None:

@@ -130,7 +130,7 @@ def opened(path: str, flag: str):
     try:
         return open_upload(path)
     except ImageError as error:
-        raise ImageError(f"{named}: {error}") from None
+        raise ImageError(f"{flag}: {error}") from None
 
 
 def _item(kind: Any, value: Any, size: Size | None, flag: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from labkit.spec import SpecError
-from labkit.text import plain
+from labkit.text import TextError, plain, read_words
 from labkit.views.cli import COLUMNS, DONE, LONG, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
@@ -61,8 +61,7 @@ def main(args: list[str]) -> int:
 
 
 def read_text(file: str) -> str:
-    """The text of a file, or of standard input for '-'; a head of lines that begin with #, as our songs have it, is left
-    empty, so that line numbers stay the file's. Raises FileNotFoundError, IsADirectoryError, SpecError."""
+    """The text of a file, or of standard input for '-'. Raises FileNotFoundError, IsADirectoryError, SpecError."""
     if file == "-":
         if sys.stdin is None or sys.stdin.isatty():
             raise SpecError("FILE: is missing; give a file with lyrics, or pipe them in")
@@ -72,12 +71,9 @@ def read_text(file: str) -> str:
     else:
         data = Path(file).read_bytes()
     try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{file}: is not in UTF-8 (byte {error.start}); save it in UTF-8, as `iconv -f cp1251 -t utf-8` "
-                        "does for old Russian files") from None
-    head = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return "\n".join([""] * head + lines[head:])
+        return read_words(data, file)
+    except TextError as error:
+        raise SpecError(str(error)) from None
 
 
 def report(result) -> str:

@@ -1,0 +1,149 @@
+"""The long studies by name, at the sizes at which they are kept: `python -m labkit study NAME` makes one, `study` lists them.
+
+A study is one function here, of a lab and the number of processes; its keywords are its sizes, its templates the specs that its
+pictures share. To add one, write it here: command, staleness and tests read this table.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+import labkit
+from labkit.evaluation import guidance, studies
+from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
+from labkit.evaluation.stored import Found, StoredStudy, read_study, save_study, sources_of
+from labkit.lab import Lab
+from labkit.lyrics import songs as paper_songs
+from labkit.spec import Method, SpecError
+
+
+@dataclass(frozen=True)
+class Named:
+    """A study: its name, what it asks (of the function's docstring), the specs that its pictures share, and its function."""
+
+    name: str
+    about: str
+    templates: tuple[Method, ...]
+    run: Callable[..., Found]
+
+
+STUDIES: dict[str, Named] = {}
+
+
+def named(name: str, *templates: Method) -> Callable:
+    """Enter a study under its name."""
+
+    def register(function: Callable[..., Found]) -> Callable[..., Found]:
+        STUDIES[name] = Named(name, (function.__doc__ or name).strip(), templates, function)
+        return function
+
+    return register
+
+
+@named("initial-image", studies.PAINT)
+def initial_image(lab, n_jobs: int, prompts: int = 16) -> Found:
+    """VQGAN+CLIP report: is a picture worse without an initial image?"""
+    few = [text for _, text, _ in studies.fair_pairs(prompts)]
+    made = studies.initial_image_study(lab, few, template=studies.PAINT, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("prompt-detail", studies.PAINT)
+def prompt_detail(lab, n_jobs: int, seeds: int = 3) -> Found:
+    """VQGAN+CLIP report: are its own prompts of few words painted worse than its long ones?"""
+    made = studies.prompt_detail_study(lab, seeds=range(seeds), template=studies.PAINT, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("fair-detail", studies.PAINT)
+def fair_detail(lab, n_jobs: int, prompts: int = 16) -> Found:
+    """The same subjects in few words and in many: does a colour and a setting help the painter to find the subject?"""
+    made = studies.fair_detail_study(lab, studies.fair_pairs(prompts), template=studies.PAINT, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("iterations", studies.PAINT)
+def iterations(lab, n_jobs: int, prompts: int = 6, at: tuple[int, ...] = studies.ITERATIONS) -> Found:
+    """VQGAN+CLIP report: do both too few and too many iterations hurt?"""
+    few = [text for _, text, _ in studies.fair_pairs(prompts)]
+    made = studies.iteration_study(lab, few, at, template=studies.PAINT, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("strength", guidance.GUIDED)
+def strength(lab, n_jobs: int, prompts: int = 2, steps: tuple[int, ...] = (25, 50, 100, 250)) -> Found:
+    """Guided diffusion: does a strength mean the same at every number of steps, and a classic scale not?"""
+    made = guidance.strength_study(lab, prompts, steps, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("range", guidance.GUIDED)
+def range_scale(lab, n_jobs: int, prompts: int = 6, steps: int = 25) -> Found:
+    """Guided diffusion: does range_scale keep pixels inside the range?"""
+    made = guidance.range_study(lab, prompts, steps=steps, n_jobs=n_jobs)
+    return Found({"": made.table}, {"": made.figure(128)})
+
+
+@named("excerpts", CLASSIC)
+def excerpts(lab, n_jobs: int, songs: int = 10, steps: int = 25) -> Found:
+    """Lyrics paper: its ten excerpts at 3 × 3 scales. Which of the two scales makes a difference?"""
+    asked = dict(list(paper_songs().set_index("number")["excerpt"].items())[:songs])
+    made = excerpt_grid(lab, asked, steps, n_jobs=n_jobs)
+    last = max(n for n in asked if n <= 8)  # "bottles of bubbles", where it is among them
+    return Found({"": made.table}, {"": made.paper_figure(), "song": made.figure(last)})
+
+
+@named("ways", guidance.UNGUIDED, guidance.GUIDED, guidance.ON_PIXELS)
+def ways(lab, n_jobs: int, prompts: int = 36, steps: int = 50) -> Found:
+    """Lyrics paper, its headline: are diffusion and CLIP together better than each alone? Beside them the GAN it gave up."""
+    made = guidance.compare_ways(lab, prompts, 1, steps, n_jobs=n_jobs)
+    table = made.table.reset_index(names="way")
+    return Found({"": table, "pictures": made.pictures()}, {"": made.figure()})
+
+
+def study_of(name: str) -> Named:
+    """The study of that name. Raises SpecError, which lists them."""
+    if name not in STUDIES:
+        raise SpecError(f"study: {name!r} is none; there are {', '.join(STUDIES)}")
+    return STUDIES[name]
+
+
+def make_study(name: str, lab: Lab | None = None, n_jobs: int = -1, folder: Path | None = None, **sizes: Any) -> StoredStudy:
+    """Run a study and keep what it found, with how it was made. `sizes` are keywords of its function, where they are to differ
+    from those at which it is kept; they are noted."""
+    study, lab = study_of(name), lab or Lab()
+    started, at_once = time.perf_counter(), joblib.effective_n_jobs(n_jobs)
+    found = study.run(lab, n_jobs, **sizes)
+    kinds = {*lab.loaded, *(kind for spec in study.templates for kind in spec.needs)}
+    made = {
+        "study": name, "about": study.about, "command": f"python -m labkit study {name}", "sizes": sizes,
+        "date": date.today().isoformat(), "minutes": round((time.perf_counter() - started) / 60, 1),
+        "processor": torch.backends.cpu.get_cpu_capability(), "processes": at_once,
+        "threads": 1 if at_once > 1 else torch.get_num_threads(),
+        "labkit": labkit.__version__, "torch": torch.__version__,
+        "sources": sources_of(lab.fingerprints(tuple(kinds)).values()),
+        "specs": {spec.digest(): {"method": type(spec).__name__, **json.loads(spec.to_json())} for spec in study.templates},
+    }
+    save_study(name, found, made, folder)
+    return load_study(name, folder)
+
+
+def load_study(name: str, folder: Path | None = None) -> StoredStudy:
+    """A study as it was kept. Its `stale` names the weights and the specs that are others today, and sizes that are not those
+    at which it is kept. Raises FileNotFoundError where it is not kept yet, SpecError where there is no such study."""
+    study, stored = study_of(name), read_study(name, folder)
+    today = {spec.digest() for spec in study.templates}
+    specs = [about["method"] for digest, about in stored.made["specs"].items() if digest not in today]
+    lines = [f"{method}'s defaults are others now" for method in dict.fromkeys(specs)]
+    if stored.made["sizes"]:
+        lines.append(f"a small version: {', '.join(f'{k}={v}' for k, v in stored.made['sizes'].items())}")
+    return replace(stored, stale=(*stored.stale, *lines))

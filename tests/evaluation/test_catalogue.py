@@ -1,0 +1,104 @@
+"""Studies that are kept: the same when read back, stale when what made them has changed, and each can be made small."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from labkit.data import data_path
+from labkit.evaluation import catalogue
+from labkit.evaluation.catalogue import STUDIES, load_study, make_study, study_of
+from labkit.evaluation.stored import Found, changed, read_study, save_study, sources_of
+from labkit.fetch import sha256_of
+from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.spec import SpecError
+
+# Every study has small sizes here, at which it is run: a new one is not forgotten.
+SMALL = {
+    "initial-image": {"prompts": 2}, "prompt-detail": {"seeds": 1}, "fair-detail": {"prompts": 2},
+    "iterations": {"prompts": 3, "at": (1, 2, 3)}, "strength": {"prompts": 1, "steps": (2, 3)},
+    "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def lab(missing):
+    from tests.conformance import pocket_lab
+
+    return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge"))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Painting of two steps, where a study does not say how many."""
+    monkeypatch.setattr(catalogue.studies, "PAINT", VQGANCLIP(prompt="-", steps=2))
+
+
+def test_every_study_has_a_small_version_here():
+    assert set(SMALL) == set(STUDIES)
+    assert all(study.about.endswith((".", "?")) and study.templates for study in STUDIES.values())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path):
+    made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
+    assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
+    assert {"prompt", "clip"} & set(made.table.columns) and np.isfinite(made.table["clip"].astype(float)).all()
+    assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
+    needs = {"guide": "clip"}
+    wanted = {f"models/{needs.get(k, k)}.safetensors" for spec in STUDIES[name].templates for k in spec.needs if k != "vqgan"}
+    assert wanted | {"models/judge.safetensors"} <= set(made.made["sources"])
+    assert [line for line in made.stale if not line.startswith("a small version")] == []
+    assert "`python -m labkit study" in repr(made) and made._repr_markdown_().startswith("**Study")
+
+
+def test_tables_come_back_as_they_were(tmp_path):
+    table = pd.DataFrame({"prompt": ["a dog", "None"], "shows": ["", ""], "unknown": ["", "nan"], "p": [0.5, float("nan")],
+                          "seed": [0, 1]})
+    save_study("x", Found({"": table, "more": table[["p"]]}, {"": Image.new("RGB", (9, 9), "red")}),
+               {"sources": {}, "sizes": {}}, tmp_path)
+    back = read_study("x", tmp_path)
+    assert back.table["shows"].to_list() == ["", ""] and back.table["unknown"].to_list() == ["", "nan"]
+    assert back.table["prompt"].to_list() == ["a dog", "None"] and back.table["seed"].to_list() == [0, 1]
+    assert back.table["p"][0] == 0.5 and np.isnan(back.table["p"][1]) and list(back.found.tables) == ["", "more"]
+    assert back.sheet.getpixel((4, 4)) == (255, 0, 0)
+
+
+def stored(tmp_path, sources, specs, sizes=None):
+    save_study("range", Found({"": pd.DataFrame({"clip": [1.0]})}), {
+        "sources": sources, "sizes": sizes or {}, "specs": specs, "date": "2026-01-01",
+        "command": "python -m labkit study range", "minutes": 1.0, "processor": "AVX2", "processes": 2, "threads": 1}, tmp_path)
+    return load_study("range", tmp_path)
+
+
+def test_stale_is_told_of_weights_specs_and_sizes(tmp_path):
+    file = "world/words.json"
+    right = {file: sha256_of(data_path(file))}
+    now = {spec.digest(): {"method": "GuidedDiffusion"} for spec in STUDIES["range"].templates}
+    fresh = stored(tmp_path, right, now)
+    assert fresh.stale == () and "STALE" not in repr(fresh) and "AVX2" in repr(fresh) and "2026-01-01" in repr(fresh)
+    assert stored(tmp_path, {file: "0" * 64}, now).stale == ("world/words.json is another now",)
+    assert stored(tmp_path, {"models/none.safetensors": "0" * 64}, now).stale == ("models/none.safetensors is gone",)
+    old = stored(tmp_path, right, {"0" * 16: {"method": "GuidedDiffusion"}})
+    assert old.stale == ("GuidedDiffusion's defaults are others now",) and "STALE: GuidedDiffusion's" in repr(old)
+    assert stored(tmp_path, right, now, {"steps": 2}).stale == ("a small version: steps=2",)
+
+
+def test_a_study_that_is_not_kept_names_its_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m labkit study range` makes it"):
+        load_study("range", tmp_path)
+    with pytest.raises(SpecError, match="'rage' is none; there are initial-image"):
+        study_of("rage")
+
+
+def test_sources_are_the_shipped_weights_with_these_sums():
+    path = next(iter(sorted(data_path("models").glob("*.safetensors"))))
+    found = sources_of([{"name": "pocket", "sha256": sha256_of(path)}, {"name": "else", "sha256": None}])
+    assert found == {f"models/{path.name}": sha256_of(path)} and changed(found) == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in data_path("studies").glob("*.json")))
+def test_kept_studies_are_whole_and_of_today_s_models(name):
+    study = load_study(name)
+    assert len(study.table) and study.found.sheets and study.made["specs"]
+    assert not study.stale, f"python -m labkit study {name}"
