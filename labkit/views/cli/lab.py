@@ -7,20 +7,18 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import arg
 
+from labkit.models.kinds import KINDS
 from labkit.spec import Precision, SpecError
 from labkit.views.cli.flags import maybe
 
 DEVICES = "cpu, cuda, cuda:1 or mps; unless given, cuda where there is one"
-KINDS = {
-    "clip": "CLIP that measures: pocket, or as in ViT-B-32/openai", "vqgan": "VQGAN: pocket, or as in imagenet-f16-16384",
-    "diffusion": "Diffusion: pocket, or as in imagenet-256", "guide": "CLIP that paints; the one that measures unless given",
-}  # fmt: skip
-
 
 def lab_flags(needs: tuple[str, ...] | None = None) -> type:
-    """A dataclass of flags: a name per kind of model in `needs` (None: every kind that takes one), device, precision."""
-    wanted = [kind for kind in KINDS if needs is None or kind in needs or (kind == "clip" and "guide" in needs)]
-    fields = [(kind, Annotated[str | None, maybe(KINDS[kind], "NAME")], field(default=None)) for kind in wanted]
+    """A dataclass of flags: a name per kind of model in `needs` (None: every kind that takes one), device, precision. A kind that
+    has another's model unless told otherwise comes with that one's flag."""
+    wanted = set(KINDS) if needs is None else {*needs, *(KINDS[kind].role_of for kind in needs)}
+    fields = [(name, Annotated[str | None, maybe(kind.help, "NAME")], field(default=None))
+              for name, kind in KINDS.items() if kind.help and name in wanted]
     fields += [("device", Annotated[str | None, maybe(DEVICES, "NAME")], field(default=None)),
                ("precision", Annotated[Literal[get_args(Precision)], arg(
                    help="Of CLIP's image tower; auto: bf16 where the processor multiplies in it")], field(default="auto"))]

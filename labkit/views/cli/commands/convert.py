@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from labkit.text import plain
 from labkit.views.cli import DONE
-from labkit.views.cli.flags import read_options
+from labkit.views.cli.flags import maybe, read_options
 from labkit.views.cli.outputs import output
 
 
@@ -20,18 +18,15 @@ class ConvertOptions:
 
     src: Positional[Annotated[str, arg(metavar="SRC", help="The checkpoint, such as last.ckpt")]] = field(kw_only=True)
     dst: Positional[Annotated[str, arg(metavar="DST", help="The safetensors to write")]] = field(kw_only=True)
-    kind: Annotated[str, arg(help="What it is of: vqgan or diffusion", metavar="KIND")] = "vqgan"
+    kind: Annotated[str | None, maybe("vqgan or diffusion; unless given, what the file holds", "KIND")] = None
+    part: Annotated[str | None, maybe("Of a file that holds several models: the entry to take", "NAME")] = None
 
 
 def main(args: list[str]) -> int:
     """`labkit convert SRC DST`."""
     options = read_options("convert", ConvertOptions, args)
-    if Path(options.src).is_dir():
-        raise IsADirectoryError(f"SRC: {plain(options.src)}: is a folder; give a checkpoint")
-    if not Path(options.src).is_file():
-        raise FileNotFoundError(f"SRC: {plain(options.src)}: no such file")
     out = output(options.dst, "DST", ".safetensors")
-    from labkit import zoo
+    from labkit.models.convert import convert as convert_checkpoint
 
-    print(zoo.convert(options.src, out, options.kind))
+    print(convert_checkpoint(options.src, out, options.kind, options.part))
     return DONE
