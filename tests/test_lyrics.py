@@ -510,7 +510,8 @@ def test_command_reads_standard_input_and_says_what_is_wrong(command, tmp_path, 
         (b"the moon\0", [], SpecError, "NUL"), (b"[Chorus]\n", [], SpecError, "no words besides .*header"),
         (b"the moon", ["--language", "ru"], SpecError, "--language: the text has no word"),
         (b"the moon", ["--norms", "none.csv"], FileNotFoundError, "--norms: none.csv: no such file"),
-        (b"the moon", ["--n", "99"], SpecError, "--n: .*50"), (b"the moon", ["--out", "x.txt"], NotWritable, "--out: .*must end in .png"),
+        (b"the moon", ["--n", "99"], SpecError, "--n: .*50"),
+        (b"the moon", ["--out", "x.txt"], NotWritable, "--out: .*must end in .png"),
     ]:
         path.write_bytes(data)
         with pytest.raises(kind, match=words):

@@ -14,8 +14,8 @@ from labkit.views.cli.flags import maybe
 DEVICES = "cpu, cuda, cuda:1 or mps; unless given, cuda where there is one"
 
 def lab_flags(needs: tuple[str, ...] | None = None) -> type:
-    """A dataclass of flags: a name per kind of model in `needs` (None: every kind that takes one), device, precision. A kind that
-    has another's model unless told otherwise comes with that one's flag."""
+    """A dataclass of flags: a name per kind of model in `needs` (None: every kind that takes one), device, precision. A kind
+    that has another's model unless told otherwise comes with that one's flag."""
     wanted = set(KINDS) if needs is None else {*needs, *(KINDS[kind].role_of for kind in needs)}
     fields = [(name, Annotated[str | None, maybe(kind.help, "NAME")], field(default=None))
               for name, kind in KINDS.items() if kind.help and name in wanted]
@@ -29,7 +29,8 @@ def lab_of(options: Any):
     """The lab that the flags ask for. Raises `SpecError` where there is no such device here."""
     from labkit.lab import Lab
 
-    names = {kind: name for kind in KINDS if (name := getattr(options, kind, None)) is not None}
+    taken = [name for name, kind in KINDS.items() if kind.help]
+    names = {kind: name for kind in taken if (name := getattr(options, kind, None)) is not None}
     return Lab(**names, device=checked_device(options.device), precision=options.precision)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -106,7 +107,7 @@ def np_tensor():
 
 
 def test_train(here, monkeypatch, capsys):
-    monkeypatch.setattr("labkit.training.training", lambda name: FakeTraining)
+    monkeypatch.setattr("labkit.models.kinds.trainings", lambda: {"clip": lambda: FakeTraining})
     monkeypatch.setattr("labkit.lab.Lab", lambda **names: FakeLab())
     monkeypatch.setattr("labkit.data.data_path", lambda *parts: here.joinpath("data", *parts))
     assert main(["train", "clip", "--steps", "4", "--from", "pocket", "--ship"]) == 0
@@ -132,7 +133,7 @@ def test_zoo_and_convert(here, capsys):
     assert "imagenet-f16-16384" in out and max(map(len, out.splitlines())) <= 100
     assert main(["zoo", "get"]) == 2 and main(["zoo", "get", "imagenet-f16"]) == 2
     assert "imagenet-f16-1024" in capsys.readouterr().err
-    assert main(["convert", "nowhere.ckpt", "x.safetensors"]) == 2
+    assert main(["convert", "nowhere.ckpt", "x.safetensors"]) == 2 and "nowhere.ckpt" in capsys.readouterr().err
     (here / "x.ckpt").touch()
     assert main(["convert", "x.ckpt", "x.bin"]) == 2 and "DST: x.bin: must end in .safetensors" in capsys.readouterr().err
 
@@ -145,6 +146,20 @@ def test_world(here, capsys):
         assert len(np.unique(np.asarray(colours))) > 64
     assert main(["world", "--style", "baroque"]) == 2 and "baroque" in capsys.readouterr().err
     assert main(["world", "--n", "0"]) == 2
+
+
+def test_evaluate_takes_every_kind_that_has_figures(here, lab, monkeypatch, capsys):
+    from labkit.models import kinds
+
+    asked, figures = [], {"Right": pd.DataFrame({"right": [0.5]}, index=["subject"])}
+    monkeypatch.setattr("labkit.views.cli.commands.evaluate.named",
+                        lambda place: lambda a_lab, n: asked.append((place, a_lab, n)) or figures)
+    for name in kinds.evaluations():
+        assert main(["evaluate", name]) == 0 and "50.0 %" in capsys.readouterr().out
+        assert asked[-1] == (kinds.KINDS[name].evaluation, lab, kinds.KINDS[name].n)
+    assert main(["evaluate", "hat"]) == 2 and "is none of clip, vqgan" in capsys.readouterr().err
+    (here / "file").touch()
+    assert main(["evaluate", "painting", "--out", "file"]) == 2 and "--out: file is a file" in capsys.readouterr().err
 
 
 def test_check_fails_where_something_is_missing(monkeypatch, capsys):
