@@ -21,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from labkit.loop import NonFiniteError, Step
 from labkit.prompt import parse
-from labkit.text import TextError, read_words
+from labkit.text import TextError, plain, read_words
 
 __all__ = ["MAX_SEED", "MEASURES", "METHODS", "Measure", "Method", "NonFiniteError", "PreviewEvery", "Prompted", "Seed", "Spec",
            "SpecError", "Step", "Steps", "Training", "explain"]
 
 MAX_SEED = 2**31 - 1
+MOST_FAULTS = 12  # that are told of one spec
 
 # Fields that many specs have: declared once, each spec gives its default (`steps: Steps = 200`).
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of everything random")]
@@ -103,7 +104,7 @@ def explain(error: ValidationError, spec: type[BaseModel]) -> str:
     """One line per fault: field, what is wrong with it, the value that was given."""
     lines = []
     for fault in error.errors():
-        where = ".".join(str(p) for p in fault["loc"]) or spec.__name__
+        where = plain(".".join(str(p) for p in fault["loc"]), 60) or spec.__name__
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, SpecError):  # of a nested spec: its lines name field and value already
             lines += [f"{where}: {line}" for line in str(cause).splitlines()]
@@ -113,10 +114,9 @@ def explain(error: ValidationError, spec: type[BaseModel]) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{where}: is missing; give a value")
         else:
-            shown = repr(fault["input"])
             message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            lines.append(f"{where}: {message}; got {shown if len(shown) < 80 else shown[:77] + '...'}")
-    return "\n".join(lines)
+            lines.append(f"{where}: {message}; got {plain(repr(fault['input']))}")
+    return "\n".join(lines if len(lines) <= MOST_FAULTS else [*lines[:MOST_FAULTS], f"and {len(lines) - MOST_FAULTS} more"])
 
 
 METHODS: dict[str, type[Method]] = {}

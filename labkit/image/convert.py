@@ -155,7 +155,7 @@ def naming(source: str | os.PathLike | bytes) -> Iterator[None]:
     except ImageError as error:
         if isinstance(source, bytes):
             raise
-        raise ImageError(f"{plain(os.fspath(source), 200)}: {error}") from None
+        raise type(error)(f"{plain(os.fspath(source), 200)}: {error}") from None
 
 
 def read_bytes(source: str | os.PathLike | bytes, most: int) -> bytes:

@@ -24,6 +24,10 @@ MAX_DEPTH = 32  # of tables inside tables; a spec has four
 MAX_LINES = 40  # of differences
 
 
+class NoRecipe(ImageError):
+    """A file that is whole and holds no recipe."""
+
+
 def save_png(image: Image.Image, path: str | os.PathLike, recipe: dict | None = None) -> Path:
     """Write a PNG whose tEXt chunk 'labkit' holds the recipe as JSON; all of it or none. Returns the path.
 
@@ -47,14 +51,15 @@ def recipe_png(image: Image.Image, path: str | os.PathLike, recipe: dict | None 
 
 
 def read_recipe(path_or_bytes: str | os.PathLike | bytes) -> dict[str, Any]:
-    """The recipe in a PNG of `save_png`; no pixel is decoded, but the file is whole. Raises `ImageError`."""
+    """The recipe in a PNG of `save_png`; no pixel is decoded, but the file is whole. Raises `ImageError`,
+    for a file without one `NoRecipe`."""
     with naming(path_or_bytes):
         data = read_bytes(path_or_bytes, MAX_PNG_BYTES)
         if not data.startswith(SIGNATURE):
-            raise ImageError("this is not a PNG; other formats keep no recipe, so give the file as it was saved")
+            raise NoRecipe("this is not a PNG; other formats keep no recipe, so give the file as it was saved")
         text = text_of(data, "labkit", MAX_PNG_BYTES)
         if text is None:
-            raise ImageError("this PNG holds no labkit recipe; it lost it on its way, or never had one")
+            raise NoRecipe("this PNG holds no labkit recipe; it lost it on its way, or never had one")
         return _parsed(text)
 
 

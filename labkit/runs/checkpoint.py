@@ -10,24 +10,35 @@ from pathlib import Path
 import torch
 
 from labkit import zoo
+from labkit.data import version
+from labkit.files import written
+from labkit.image import save_png
 from labkit.spec import Method, SpecError, Step, Training
+from labkit.text import plain
 
 
 def save_state(path: Path, spec: Method, state: dict) -> None:
-    """Write spec and state; a kill in the middle leaves the old file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save({"kind": type(spec).__name__, "spec": spec.to_json(), "state": state}, part)
-    part.replace(path)
+    """Write spec and state; a kill in the middle leaves the old file. Raises `FileError` where it cannot be written."""
+    with written(path) as part:
+        torch.save({"kind": type(spec).__name__, "spec": spec.to_json(), "labkit": version(), "state": state}, part)
 
 
 def load_state(path: Path, spec: Method) -> dict:
-    """The state saved for the same spec. Raises `SpecError` if it belongs to another."""
-    found = torch.load(path, weights_only=True, map_location="cpu")
-    if (found["kind"], found["spec"]) != (type(spec).__name__, spec.to_json()):
-        raise SpecError(f"{path}: is the checkpoint of another {found['kind']} ({found['spec']}); "
-                        "remove it to start anew, or give the same options")
-    return found["state"]
+    """The state saved for the same spec. Raises `SpecError` if it belongs to another, or to another labkit, or is damaged."""
+    where, anew = plain(path, 200), "remove it to start anew"
+    try:
+        found = torch.load(path, weights_only=True, map_location="cpu")
+        kind, text, maker, state = (found[name] for name in ("kind", "spec", "labkit", "state"))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a reader of zip files and pickles meets in bytes that are none
+        raise SpecError(f"{where}: is no whole checkpoint of this labkit; {anew}") from error
+    if maker != version():
+        raise SpecError(f"{where}: is a checkpoint of labkit {plain(maker, 20)}, this is {version()}; {anew}, or use that one")
+    if (kind, text) != (type(spec).__name__, spec.to_json()):
+        raise SpecError(f"{where}: is the checkpoint of another {plain(kind, 40)} ({plain(text, 400)}); {anew}, or give "
+                        "the same options")
+    return state
 
 
 def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
@@ -54,7 +65,7 @@ def train_to_disk(spec: Training, lab, folder: Path) -> Iterator[Step]:
             log.write(json.dumps(line) + "\n")
             log.flush()
             if step.image is not None:
-                step.image.save(folder / "sheet.png")
+                save_png(step.image, folder / "sheet.png")
                 tensors, about = step.extras["weights"]()
                 zoo.save_tensors(folder / "weights.safetensors", tensors, {**about, "steps": step.i + 1})
             yield step

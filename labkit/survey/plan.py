@@ -10,7 +10,6 @@ for a certain number (does the rater look?). Both are put in after the order is 
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections.abc import Iterable
@@ -21,10 +20,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from labkit.image import ImageError, read_recipe, to_rgb
+from labkit.image import ImageError, open_upload, read_recipe, to_rgb
+from labkit.image.convert import png_bytes
+from labkit.image.recipe import MAX_PNG_BYTES, NoRecipe
 from labkit.spec import MAX_SEED, Spec
 from labkit.world import read
 
@@ -87,8 +88,11 @@ def items_of_folder(folder: str | os.PathLike) -> list[Item]:
 
 
 def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:
-    """The PNGs of a folder with a recipe, and those without, each in order of their names."""
-    inside = sorted(Path(folder).glob("*.png"))
+    """The PNGs of a folder with a recipe, and those without, each in order of their names; hidden ones are no pictures.
+
+    Raises `ImageError` for a damaged one: a survey should not lose a picture in silence.
+    """
+    inside = sorted(path for path in Path(folder).glob("*.png") if not path.name.startswith("."))
     kept = [path for path in inside if _has_recipe(path)]
     return kept, [path for path in inside if path not in kept]
 
@@ -96,7 +100,7 @@ def pictures_of_folder(folder: str | os.PathLike) -> tuple[list[Path], list[Path
 def _has_recipe(path: Path) -> bool:
     try:
         read_recipe(path)
-    except (ImageError, UnidentifiedImageError, OSError):
+    except NoRecipe:
         return False
     return True
 
@@ -111,11 +115,9 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         if path.stem in items:
             raise ValueError(f"pictures: two are called {path.stem!r}; rename one, as names identify them")
         try:
-            recipe = read_recipe(path)
-            with Image.open(path) as picture:
-                png = png_without_metadata(picture)
-        except (ImageError, UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"pictures: {path.name}: {error}") from None
+            recipe, picture = read_recipe(path), open_upload(path, MAX_PNG_BYTES)
+        except ImageError as error:
+            raise ImageError(f"pictures: {error}") from None
         spec = recipe.get("spec")
         settings = flat(spec if isinstance(spec, dict) else {})
         prompt, seed = settings.pop("prompt", ""), settings.pop("seed", None)
@@ -123,7 +125,7 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         scores = recipe.get("scores")
         scores = {k: float(v) for k, v in scores.items() if _is_number(v)} if isinstance(scores, dict) else {}
         seed = seed if _is_number(seed) else None
-        items[path.stem] = Item(path.stem, png, str(prompt), seed, {**method, **settings}, scores)
+        items[path.stem] = Item(path.stem, png_without_metadata(picture), str(prompt), seed, {**method, **settings}, scores)
     return list(items.values())
 
 
@@ -132,7 +134,7 @@ def judged(items: Iterable[Item], judge) -> list[Item]:
     nothing that the judge knows stays without."""
     found = []
     for item in items:
-        score = judge(Image.open(io.BytesIO(item.png))).score(read(item.prompt))
+        score = judge(open_upload(item.png, MAX_PNG_BYTES)).score(read(item.prompt))
         found.append(item if math.isnan(score) else replace(item, scores={**item.scores, "judge": round(score, 4)}))
     return found
 
@@ -150,9 +152,7 @@ def flat(spec: dict, prefix: str = "") -> dict[str, Any]:
 
 def png_without_metadata(picture: Image.Image) -> bytes:
     """The pixels as RGB PNG and nothing else: a recipe inside would tell the settings to who saves the picture."""
-    file = io.BytesIO()
-    Image.fromarray(np.asarray(to_rgb(picture))).save(file, format="PNG")
-    return file.getvalue()
+    return png_bytes(to_rgb(picture))
 
 
 def attention_item(plan: Plan, size: tuple[int, int] = (256, 256)) -> Item:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labkit.image import save_png
+from labkit.image import ImageError, open_upload, save_png
 from labkit.metrics.judge import Verdict
 from labkit.spec import SpecError
 from labkit.survey.plan import (
@@ -19,6 +19,7 @@ from labkit.survey.plan import (
     items_of_pictures,
     judged,
     order_of,
+    pictures_of_folder,
     png_without_metadata,
     williams,
 )
@@ -148,3 +149,34 @@ def test_attention_item_asks_for_its_number():
 
 def test_flat_settings():
     assert flat({"a": {"b": 1, "c": {"d": True}}, "e": "x" * 501, "f": None}) == {"a__b": 1, "a__c__d": True}
+
+
+def test_a_damaged_picture_is_named_not_left_out(tmp_path):
+    """As those of strangers are: a file that is cut short, and few bytes with very many pixels."""
+    small = Image.new("RGB", (8, 8))
+    for name in "ab":
+        save_png(small, tmp_path / f"{name}.png", {"spec": {"prompt": name}})
+    save_png(small, tmp_path / "sheet.png")
+    (tmp_path / ".0123.part.png").write_bytes(b"half of a picture that was being written")
+    assert [[p.name for p in part] for part in pictures_of_folder(tmp_path)] == [["a.png", "b.png"], ["sheet.png"]]
+    data, large = (tmp_path / "a.png").read_bytes(), io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(large, "PNG")
+    recipe = data[data.index(b"tEXt") - 4 : data.index(b"IDAT") - 4]
+    bomb = large.getvalue()[:33] + recipe + large.getvalue()[33:]
+    for damaged, words in ((data[:-20], "cut short"), (bomb, "too large: 20000 × 20000")):
+        (tmp_path / "c.png").write_bytes(damaged)
+        for look in (lambda: items_of_folder(tmp_path), lambda: items_of_pictures([tmp_path / "c.png"])):
+            with pytest.raises(ImageError, match=rf"c\.png: .*{words}"):
+                look()
+
+
+def test_every_picture_of_a_survey_comes_through_the_one_door(tmp_path):
+    grey = np.full((8, 8), 257 * 90, np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    save_png(Image.new("L", (8, 8)), tmp_path / "a.png", {"spec": {"prompt": "grey"}})
+    recipe = (tmp_path / "a.png").read_bytes()
+    recipe = recipe[recipe.index(b"tEXt") - 4 : recipe.index(b"IDAT") - 4]
+    (tmp_path / "a.png").write_bytes(buffer.getvalue()[:33] + recipe + buffer.getvalue()[33:])
+    (item,) = items_of_pictures([tmp_path / "a.png"])
+    assert open_upload(item.png).getpixel((0, 0)) == (90, 90, 90)
