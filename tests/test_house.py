@@ -38,7 +38,7 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 
 # Imports point one way: to the same layer or to one above it in this list. A new part of labkit goes in here.
 LAYERS = [
-    {"data", "fetch", "weights", "spec", "image", "prompt", "files", "text", "loop"},
+    {"data", "fetch", "weights", "spec", "image", "prompt", "files", "text", "loop", "tables"},
     {"models", "zoo"},
     {"clip", "latents", "lyrics", "metrics", "world"},
     {"lab"},

@@ -17,11 +17,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from labkit.files import write_atomically
 from labkit.image import contact_sheet, to_tensor
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.metrics.intervals import share
 from labkit.runs.workers import run_all
 from labkit.spec import Method
+from labkit.tables import csv_text
 from labkit.world import Scene, render, sample_scene, words
 
 CLAIMS = ("subject", "colour", "setting", "style")
@@ -137,6 +139,6 @@ def save_report(report: PaintingReport, folder: Path) -> None:
     """table.csv, summary.md and sheet.png."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    report.table.to_csv(folder / "table.csv", index=False)
+    write_atomically(folder / "table.csv", csv_text(report.table, index=False).encode())
     (folder / "summary.txt").write_text(report.summary.to_string() + "\n", encoding="utf-8")
     report.sheet.save(folder / "sheet.png")

@@ -135,5 +135,5 @@ def retest(votes: pd.DataFrame) -> Retest:
     if len(pairs) < 3:
         r: float = NotDefined(f"{len(pairs)} pairs; it needs 3")
     else:
-        r = float(np.corrcoef(pairs["first"], pairs["second"])[0, 1]) if varies else NotDefined("one look's votes are all equal")
+        r = float(np.corrcoef(pairs["first"], pairs["second"])[0, 1]) if varies else NotDefined("one look's votes are equal")
     return Retest(r, float(apart.mean()), float((apart == 0).mean()), len(pairs), apart.groupby(level="rater").mean())

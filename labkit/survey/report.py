@@ -79,7 +79,8 @@ def items_of(store: Store, survey: str) -> pd.DataFrame:
 def export(store: Store, survey: str, path: str | os.PathLike) -> Path:
     """Write the current votes joined with what made each picture, as .csv or .json by the path's end. Returns the path.
 
-    Texts in a CSV that a spreadsheet would run as a formula begin with an apostrophe. A row (an object) per vote: VOTES, whether the rater was `attentive` (empty where unknown), and the item's columns.
+    A row (an object) per vote: VOTES, whether the rater was `attentive` (empty where unknown), and the item's columns. In a CSV
+    texts that a spreadsheet would run as a formula begin with an apostrophe.
     """
     path = Path(path)
     if path.suffix not in (".csv", ".json"):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from labkit.files import write_atomically
 from labkit.spec import SpecError
 from labkit.text import TextError, read_words
 from labkit.views.cli import COLUMNS, DONE, say
@@ -33,6 +34,7 @@ def phrases(args: list[str]) -> int:
     """`labkit phrases FILE`: prints the table; a figure and a CSV on request."""
     from labkit.lab import Lab
     from labkit.lyrics import KeyPhrases, load_glossary, load_norms
+    from labkit.tables import csv_text
 
     typed, options = parse("phrases", KeyPhrases, PhrasesOptions, args, skip=("text",))
     try:
@@ -59,7 +61,7 @@ def phrases(args: list[str]) -> int:
         result.figure().savefig(out, dpi=120)
         print(out)
     if csv:
-        result.table.to_csv(csv, index_label="rank")
+        write_atomically(csv, csv_text(result.table, index_label="rank").encode())
         print(csv)
     return DONE
 

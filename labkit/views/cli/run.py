@@ -12,6 +12,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from labkit import methods
+from labkit.files import write_atomically
 from labkit.runs.result import Result, collect
 from labkit.spec import SpecError
 from labkit.views.cli import DONE, FAILED, INTERRUPTED, say
@@ -162,7 +163,9 @@ def matrix(args: list[str]) -> int:
         result.figure().savefig(out, dpi=120, bbox_inches="tight")
         print(out)
     if csv:
-        result.table.to_csv(csv)
+        from labkit.tables import csv_text
+
+        write_atomically(csv, csv_text(result.table).encode())
         print(csv)
     return DONE
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 import labkit
+from labkit.files import write_atomically
 from labkit.spec import SpecError
 from labkit.views.cli import COLUMNS, DONE, MISTAKE, say
 from labkit.views.cli.flags import maybe, parse, read_options
@@ -155,6 +156,7 @@ def found(args: list[str]) -> int:
     """`labkit survey results NAME`."""
     from labkit.survey.report import export
     from labkit.survey.results import results
+    from labkit.tables import csv_text
 
     options = read_options("survey results", ResultsOptions, args)
     out = Path(options.out) if options.out else None
@@ -172,7 +174,7 @@ def found(args: list[str]) -> int:
         for kind, figure in result.figures.items():
             figure.savefig(out / f"{kind}.png", dpi=130)
             print(out / f"{kind}.png")
-        result.table.to_csv(out / "statistics.csv")
+        write_atomically(out / "statistics.csv", csv_text(result.table).encode())
         (out / "statistics.json").write_text(json.dumps(
             {"survey": options.name, "by": result.by, "progress": result.progress, "lines": result.lines,
              "pictures": json.loads(result.table.reset_index().to_json(orient="records"))}, ensure_ascii=False, indent=1),

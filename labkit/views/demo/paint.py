@@ -18,10 +18,12 @@ from typing import Any
 import joblib
 from PIL import Image
 
+from labkit.files import write_atomically
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
+from labkit.tables import csv_text
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -169,7 +171,7 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
         shown = [f"picture {painted.index(p) + 1}" for p in there]
         result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
         result.figure().savefig(folder / "matrix.png", dpi=110, bbox_inches="tight")
-        result.table.to_csv(folder / "matrix.csv")
+        write_atomically(folder / "matrix.csv", csv_text(result.table).encode())
 
 
 def claims(prompt: str) -> dict[str, str]:
