@@ -55,10 +55,11 @@ def read_words(text: str | bytes, what: str = "text") -> str:
     whose bytes are not of the terminal's encoding has them) and for the character NUL, which no text has.
     """
     if isinstance(text, bytes):
+        code = "UTF-16" if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
         try:
-            text = text.decode("utf-16" if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8")
+            text = text.decode(code)
         except UnicodeDecodeError as error:
-            raise TextError(f"{what}: byte {error.start + 1} (\\x{error.object[error.start]:02x}) is no UTF-8; "
+            raise TextError(f"{what}: byte {error.start + 1} (\\x{error.object[error.start]:02x}) is no {code}; "
                             "save it as UTF-8 (an old Russian file: iconv -f cp1251 -t utf-8)") from None
     if half := HALVES.search(text):
         raise TextError(f"{what}: character {half.start() + 1} ({_shown(half[0])}) is no text; type it in UTF-8, in a terminal "

@@ -201,7 +201,7 @@ def get(name: str, kind: str | None = None, progress: Progress | None = None) ->
     return path if path == wanted.path else convert(path, wanted.path, wanted.kind)
 
 
-def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str = "vqgan") -> Path:
+def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None) -> Path:
     """A published checkpoint -> safetensors that describe themselves; see `labkit.models.convert`."""
     from labkit.models.convert import convert as convert_checkpoint
 

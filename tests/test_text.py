@@ -46,6 +46,7 @@ def test_what_is_long_is_cut_between_its_parts():
 def test_letters_are_composed():
     assert read_words("cafe\u0301") == read_words("cafe\u0301".encode()) == "café"
     assert read_words("и\u0306") == "й"
+    assert read_words("а".encode("utf-16")) == read_words("\ufeffа".encode("utf-16-be")) == "а", "its mark says which"
     assert read_words("\ufeffa") == read_words(b"\xef\xbb\xbfa") == "a"
 
 
@@ -53,7 +54,7 @@ def test_letters_are_composed():
     ("ab\udcff", r"prompt: character 3 \(\\xff\) is no text; .*UTF-8"),
     ("\ud83d", r"prompt: character 1 \(\\ud83d\) is no text"),
     (b"ab\xff", r"prompt: byte 3 \(\\xff\) is no UTF-8; save it as UTF-8"),
-    ("а".encode("utf-16"), "is no UTF-8"),
+    (b"\xff\xfe0\xd8", "is no UTF-16"), ("a moon".encode("utf-16-le"), "character 2 is NUL"), ("a\0", "character 2 is NUL"),
 ])  # fmt: skip
 def test_what_is_no_text_is_refused(text, said):
     with pytest.raises(TextError, match=said):

@@ -46,11 +46,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("keep", [0, 4, 40, -1])
-def test_a_truncated_file_is_a_clear_error(tmp_path, keep):
+@pytest.mark.parametrize(("keep", "said"), [
+    (0, "an empty file"), (4, "a file of 4 bytes, too short"),
+    (40, "not whole .its header alone needs 96 bytes, the file has 40"),
+    (-1, "not a whole safetensors file .its header promises 196 bytes, the file has 195"),
+])
+def test_a_truncated_file_is_a_clear_error(tmp_path, keep, said):
     path = zoo.save_tensors(tmp_path / "m.safetensors", {"w": torch.ones(50)}, {})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(zoo.WeightsError, match="m.safetensors: not a whole safetensors file"):
+    with pytest.raises(zoo.WeightsError, match=f"m.safetensors: .*{said}.*; fetch it again"):
         zoo.load_tensors(path)
 
 

@@ -235,11 +235,12 @@ SEE_LIVE = re.compile(r"\s*See .{1,80}\s?[Ll]ive\s*")
 
 
 def without_furniture(line: str, first: bool) -> str:
-    """The line without what sites of lyrics put into it. `first`: nothing of the song came before."""
+    """The line without what sites of lyrics put into it, a break of the line where it was. `first`: nothing of the song came
+    before."""
     if _WHOLE.fullmatch(line.strip()) or _TRANSLATIONS.fullmatch(line.strip()) or (first and _TITLE.fullmatch(line.strip())):
         return ""
     for pattern in (_CONTRIBUTORS, *([_AFTER_TITLE] if first else []), _TICKETS, _EMBED, _LIKE):
-        line = pattern.sub("", line)
+        line = pattern.sub("\u2028", line)
     return line
 
 

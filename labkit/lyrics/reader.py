@@ -142,15 +142,22 @@ class _Walk:
 
     def take(self, part: str, number: int) -> None:
         """One line of the file, or what a form feed left of it."""
-        bare = markup.without_furniture(part, not self.sung and not self.section)
-        if bare != part and bare.strip() != part.strip():
-            self.passed("site", number, part)
+        found = markup.without_furniture(part, not self.sung and not self.section)
+        if found == part:
+            self.piece(part, number)
+            return
+        self.passed("site", number, part)
+        for piece in markup.BREAKS.split(found):
+            if piece.strip():  # what stood there is no empty line of the song
+                self.piece(piece, number)
+
+    def piece(self, bare: str, number: int) -> None:
         if markup.ID_TAG.fullmatch(bare) and not re.search(r"\{\s*(?:repeat|x\d)", bare):
             self.passed("tag", number, bare)
             return
-        bare, stamps = markup.without_times(bare)
+        whole, (bare, stamps) = bare, markup.without_times(bare)
         if stamps:
-            self.passed("time", number, part)
+            self.passed("time", number, whole)
         if not bare.strip():
             self.blank()
         elif not self.sung and not self.section and markup.credit(bare):

@@ -1,149 +1,157 @@
 """Published checkpoints -> safetensors that describe themselves, without running what a pickle would run.
 
 A taming-transformers checkpoint is a Lightning file: a pickle with the weights under "state_dict", the
-losses' networks among them, and a "callbacks" entry keyed by Lightning's own classes; a released diffusion
-model is a bare state dict (see `labkit.models.adm`). Either is read by `torch.load(weights_only=True)`;
-Lightning's classes are replaced by inert stand-ins and never imported, any other global is refused by name.
+losses' networks among them; a released diffusion model is a bare state dict (see `labkit.models.adm`). Others
+wrap either in dictionaries and prefixes of their own, which `labkit.weights` undoes. What the file is, is
+asked of its content, never of its name.
 """
 
+from __future__ import annotations
+
 import os
-import pickle
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from labkit.models.vqgan import VQGAN, VQGANConfig
-from labkit.zoo import WeightsError, WeightsNotFound, check_state, load_tensors, save_tensors
+from labkit.text import plain
+from labkit.weights import (
+    Layout,
+    WeightsError,
+    WeightsMismatch,
+    described,
+    find_state,
+    fits,
+    lacking,
+    read_checkpoint,
+    save_tensors,
+)
+from labkit.weights.errors import shown
+from labkit.zoo import check_state
 
-LIGHTNING = ("pytorch_lightning.", "lightning.")
+MOST_LEVELS, MOST_BLOCKS = 10, 32  # the published models have 4 or 5 levels of 2 blocks
 
-
-class _Inert:
-    """Stands in for a class named in a pickle: takes whatever it is given and does nothing."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        pass
-
-    def __setstate__(self, state) -> None:
-        pass
-
-
-def read_checkpoint(path: str | os.PathLike) -> dict:
-    """What a .ckpt/.pt file holds, tensors on the CPU.
-
-    Raises WeightsError where it is not whole or not safe, naming the globals it would run.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsNotFound(f"{path}: no such file")
-    try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        zipped = True
-    except (ValueError, RuntimeError, OSError, pickle.UnpicklingError):
-        # not a whole file of torch's zip format: the safe unpickler itself finds what it does not allow
-        named, zipped = [], False
-    strange = sorted(name for name in named if not name.startswith(LIGHTNING))
-    if strange:
-        raise WeightsError(
-            f"{path}: refused, for reading it would run {', '.join(strange)}; only tensors and plain values "
-            "are read. Get the file from its publisher again, or as safetensors"
-        )
-    stand_ins = [(type("Inert", (_Inert,), {}), name) for name in named]
-    try:
-        with torch.serialization.safe_globals(stand_ins):
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        culprit = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"reading it would run {culprit[1]}" if culprit else str(error).splitlines()[0]
-        raise WeightsError(f"{path}: refused, {what}; get the file from its publisher again") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path}: not a whole checkpoint ({error}); fetch it again") from error
-    if not isinstance(held, dict):
-        raise WeightsError(f"{path}: holds a {type(held).__name__}, not a dictionary of tensors")
-    return held
-
-
-def taming_state(held: dict) -> dict[str, Tensor]:
-    """The VQGAN's own tensors out of a taming checkpoint: losses dropped, a transformer's first stage taken
-    out."""
-    state = held.get("state_dict", held)
-    state = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    first = "first_stage_model."
-    if any(key.startswith(first) for key in state):
-        state = {key.removeprefix(first): value for key, value in state.items() if key.startswith(first)}
-    return {key: value for key, value in state.items() if not key.startswith("loss.")}
+VQGAN_LAYOUT = Layout(
+    "a taming VQGAN",
+    (("encoder.conv_in.weight",), ("decoder.conv_in.weight",), ("quantize.embedding.weight", "quantize.embed.weight")),
+    ignored=("loss.",),
+    preferred="first_stage_model.",
+)
+DIFFUSION_LAYOUT = Layout(
+    "a released unconditional diffusion model (ADM)",
+    (("input_blocks.0.0.weight",), ("time_embed.0.weight",), ("middle_block.1.qkv.weight",), ("out.2.weight",)),
+)
+CLIP_LAYOUT = Layout("a CLIP of open_clip", (("visual.conv1.weight",), ("logit_scale",), ("token_embedding.weight",)))
 
 
 def infer_config(state: dict[str, Tensor], resolution: int = 256) -> VQGANConfig:
     """The architecture from a VQGAN's keys and shapes; `resolution` only names the sides that have attention.
 
-    Raises WeightsError where a key that every VQGAN has is missing.
+    Raises WeightsError where a key that every VQGAN has is missing or of a shape that none has.
     """
 
-    def shape(key: str) -> torch.Size:
+    def shape(key: str, axes: int) -> torch.Size:
         if key not in state:
-            raise WeightsError(
-                f"not a taming VQGAN: it has no {key}, but {', '.join(list(state)[:5]) or 'nothing'}"
-            )
+            found = ", ".join(map(plain, list(state)[:5])) or "nothing"
+            raise WeightsError(f"not a taming VQGAN: it has no {key}, but {found}")
+        if state[key].ndim != axes or 0 in state[key].shape:
+            raise WeightsError(f"not a taming VQGAN: {key} is {tuple(state[key].shape)}, it needs {axes} axes, none of 0")
         return state[key].shape
 
-    def count(pattern: str) -> int:
-        return 1 + max((int(found[1]) for key in state if (found := re.match(pattern, key))), default=-1)
+    def count(pattern: str, what: str, most: int) -> int:
+        numbers = {found[1] for key in state if (found := re.match(pattern, key))}
+        if len(numbers) > most or numbers != set(map(str, range(len(numbers)))):
+            found = ", ".join(plain(number, 12) for number in sorted(numbers)[:6]) or "not at all"
+            raise WeightsError(f"not a taming VQGAN: its {what} are numbered {found}; they must go from 0 without a gap, "
+                               f"at most {most}")
+        return len(numbers)
 
     gumbel = "quantize.embed.weight" in state
-    n_embed, embed_dim = shape("quantize.embed.weight" if gumbel else "quantize.embedding.weight")
-    ch = shape("encoder.conv_in.weight")[0]
-    levels = range(count(r"encoder\.down\.(\d+)\."))
+    n_embed, embed_dim = shape("quantize.embed.weight" if gumbel else "quantize.embedding.weight", 2)
+    ch = shape("encoder.conv_in.weight", 4)[0]
+    levels = range(count(r"encoder\.down\.(\d+)\.", "levels (encoder.down)", MOST_LEVELS))
     return VQGANConfig(
         ch=ch,
-        ch_mult=tuple(shape(f"encoder.down.{i}.block.0.conv1.weight")[0] // ch for i in levels),
-        num_res_blocks=count(r"encoder\.down\.0\.block\.(\d+)\."),
+        ch_mult=tuple(shape(f"encoder.down.{i}.block.0.conv1.weight", 4)[0] // ch for i in levels),
+        num_res_blocks=count(r"encoder\.down\.0\.block\.(\d+)\.", "blocks (encoder.down.0.block)", MOST_BLOCKS),
         attn_resolutions=tuple(
             resolution >> i for i in levels if f"encoder.down.{i}.attn.0.q.weight" in state
         ),
         resolution=resolution,
-        z_channels=shape("decoder.conv_in.weight")[1],
+        z_channels=shape("decoder.conv_in.weight", 4)[1],
         embed_dim=embed_dim,
         n_embed=n_embed,
         gumbel=gumbel,
     )
 
 
-def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str = "vqgan") -> Path:
-    """A published checkpoint (or safetensors with its keys) -> `dst`, safetensors in the precision it has.
+@dataclass(frozen=True)
+class Original:
+    """A published layout, and how its tensors become ours: `remake(state, name)` -> tensors, what the new file says."""
 
-    The metadata hold the config that the shapes tell, so that loading needs nothing else. Raises WeightsError
-    where the file is not safe, not whole or not of that kind: "vqgan" (taming's) or "diffusion" (the released
-    unconditional ImageNet models).
-    """
-    src, dst = Path(src), Path(dst)
-    if kind not in ORIGINALS:
-        raise WeightsError(f"kind: {kind!r} cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
-    if dst.suffix != ".safetensors":
-        raise WeightsError(f"dst: {dst} must end in .safetensors")
-    held = load_tensors(src)[0] if src.suffix == ".safetensors" else read_checkpoint(src)
-    state, about = ORIGINALS[kind](held, str(src))
-    return save_tensors(dst, state, about | {"converted_from": src.name}, dtype=None)
+    layout: Layout
+    remake: Callable[[dict[str, Tensor], str], tuple[dict[str, Tensor], dict]]
 
 
-def _vqgan(held: dict, name: str) -> tuple[dict[str, Tensor], dict]:
-    state = taming_state(held)
+def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
     try:
         config = infer_config(state)
-    except ValueError as error:
-        raise WeightsError(f"{name}: not a VQGAN that can be built ({error})") from error
+    except (ValueError, WeightsError) as error:
+        raise WeightsMismatch(f"{name}: not a VQGAN that can be built ({error})") from error
     with torch.device("meta"):
         model = VQGAN(config)
     check_state(model, state, name)
     return state, {"kind": "vqgan", "config": config.to_dict()}
 
 
-def _diffusion(held: dict, name: str) -> tuple[dict[str, Tensor], dict]:
+def _diffusion(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
     from labkit.models.adm import convert_original
 
-    return convert_original(held, name)
+    return convert_original(state, name)
 
 
-ORIGINALS = {"vqgan": _vqgan, "diffusion": _diffusion}  # kind -> its tensors and what the file says of them
+ORIGINALS = {"vqgan": Original(VQGAN_LAYOUT, _vqgan), "diffusion": Original(DIFFUSION_LAYOUT, _diffusion)}
+
+
+def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
+    """A published checkpoint (or safetensors with its keys) -> `dst`, safetensors in the precision it has.
+
+    `kind` is "vqgan" (taming's), "diffusion" (the released unconditional ImageNet models) or None: whichever the file holds.
+    `part` names the entry to take ("model", "state_dict.ema") where a file holds several that fit. The metadata hold the config
+    that the shapes tell, so that loading needs nothing else. Raises WeightsError where the file is no checkpoint, not safe, not
+    whole or not of that kind.
+    """
+    src, dst = Path(src), Path(dst)
+    if kind is not None and kind not in ORIGINALS:
+        raise WeightsError(f"kind: {kind!r} cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
+    if dst.suffix != ".safetensors":
+        raise WeightsError(f"dst: {shown(dst)} must end in .safetensors")
+    if dst.exists() and src.exists() and dst.samefile(src):
+        raise WeightsError(f"dst: {shown(dst)} is the checkpoint itself; give another name")
+    held, _ = read_checkpoint(src)
+    kind, state = _find(held, src, kind, part)
+    tensors, about = ORIGINALS[kind].remake(state, shown(src))
+    return save_tensors(dst, tensors, about | {"converted_from": src.name}, dtype=None)
+
+
+def _find(held: object, src: Path, kind: str | None, part: str | None) -> tuple[str, dict[str, Tensor]]:
+    """The kind that the checkpoint is of (the one asked for, if it is) and its state dict."""
+    there = [name for name, original in ORIGINALS.items() if fits(held, original.layout)]
+    if kind is None and len(there) > 1:
+        raise WeightsMismatch(f"{shown(src)}: holds models of several kinds; say --kind {' or --kind '.join(there)}")
+    if there and kind not in (None, *there):
+        raise WeightsMismatch(f"{shown(src)}: is {ORIGINALS[there[0]].layout.title}, not {ORIGINALS[kind].layout.title}; "
+                              f"say --kind {there[0]}, or leave --kind out")
+    if not there and fits(held, CLIP_LAYOUT):
+        raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; "
+                              "give it as --clip ARCHITECTURE/FILE")
+    if not there and kind is None:
+        known = [f"{original.layout.title} (no key ends in {', nor in '.join(lacking(held, original.layout))})"
+                 for original in ORIGINALS.values()]
+        raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {' nor '.join(known)}. It holds", *described(held)]))
+    kind = kind or there[0]
+    return kind, find_state(held, src, ORIGINALS[kind].layout, part)

@@ -1,31 +1,46 @@
 """Full-size CLIP through open_clip, never with random weights.
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", arXiv:2103.00020.
-open_clip (https://github.com/mlfoundations/open_clip) warns and goes on where weights are missing or where
-the activation differs from the one they were trained with; here both end in an error that says what to do.
+open_clip (https://github.com/mlfoundations/open_clip) builds the model and its tokenizer. The weights are read by
+`labkit.weights` and compared first: open_clip warns and goes on where weights are missing or where the activation differs from
+the one they were trained with; here both end in an error that says what to do.
 """
 
+from __future__ import annotations
+
 import os
-import pickle
-import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import open_clip
 import torch
 from huggingface_hub import try_to_load_from_cache
-from open_clip.factory import load_state_dict
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from safetensors import SafetensorError
-from torch import nn
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed, resize_text_pos_embed
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from torch import Tensor, nn
 
-from labkit.zoo import WeightsError, WeightsMismatch, WeightsNotFound, cache_dir, check_state
+from labkit.models.hub import CONFIG, HUB_FILES, downloaded, read_config, repository_of, weights_in
+from labkit.text import plain
+from labkit.weights import Layout, WeightsError, WeightsMismatch, WeightsNotFound, find_state, read_checkpoint
+from labkit.weights.errors import shown
+from labkit.zoo import cache_dir, check_state
 
 FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-ERRORS = (RuntimeError, OSError, ValueError, KeyError, SafetensorError, pickle.UnpicklingError)
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
+LAYOUT = Layout("a CLIP of open_clip's layout", (("logit_scale",),))
+LONGEST_CONTEXT = 10_000  # tokens; the longest that were published are 256
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a name stands for: open_clip's config, its tokenizer's name, the file of weights, and what pictures it takes."""
+
+    config: dict
+    tokenizer: str
+    file: Path
+    preprocess: dict
 
 
 def load_openclip(spec: str, device: str = "cpu") -> tuple[nn.Module, Callable, dict]:
@@ -40,73 +55,112 @@ def load_openclip(spec: str, device: str = "cpu") -> tuple[nn.Module, Callable, 
     Raises WeightsNotFound (nothing there, or no network), WeightsMismatch (another architecture),
     WeightsError.
     """
-    name, options = _resolve(spec)
+    spec = spec.strip()
+    source = _resolve(spec)
+    called = f"clip: {plain(spec, 200)}"
+    state = find_state(read_checkpoint(source.file)[0], source.file, LAYOUT)
+    _plausible(source.config, len(state), called)
+    with torch.device("meta"):
+        bare = _build(source.config, called)
+    wanted, held = (sum(t.numel() for t in s.values()) for s in (bare.state_dict(), state))
+    if wanted > 4 * held + 1_000_000:
+        check_state(bare, state, called)
+        raise WeightsMismatch(f"{called}: its config asks for {wanted:,} numbers, the file has {held:,}")
+    state = _fitted(state, bare)
+    check_state(bare, state, called)
+    model = _build(source.config, called)
+    model.load_state_dict(state, strict=True)
     try:
-        model = open_clip.create_model(
-            name, require_pretrained=True, weights_only=True, device=device, **options
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except AssertionError as error:
-        # open_clip fits positions to the model before it compares anything, and asserts that they can be
-        _compare(spec, name, options)
-        raise WeightsMismatch(f"clip: the weights of {spec} do not fit: {error}") from error
-    except ERRORS as error:
-        raise _explained(spec, error) from error
-    wanted = model.visual.preprocess_cfg
-    size = wanted["size"]
-    side = size if isinstance(size, int) else max(size)
+        tokenizer = open_clip.get_tokenizer(source.tokenizer)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise WeightsNotFound(f"{called}: its tokenizer is not at hand ({plain(error)})") from error
+    size = model.visual.image_size
     return (
-        model.eval().requires_grad_(False),
+        model.to(device).eval().requires_grad_(False),
         tokenizer,
-        {"size": side, "mean": tuple(wanted["mean"]), "std": tuple(wanted["std"])},
+        {"size": size if isinstance(size, int) else max(size), **source.preprocess},
     )
 
 
-def _resolve(spec: str) -> tuple[str, dict]:
-    """open_clip's model name and the options that make it load exactly what `spec` says."""
+def bare(name: str) -> nn.Module:
+    """The architecture of "ARCHITECTURE/TAG", without its weights."""
+    return open_clip.CLIP(**open_clip.get_model_config(name.partition("/")[0]))
+
+
+def _resolve(spec: str) -> Source:
+    """What `spec` stands for, fetched if need be."""
     if spec.startswith("local-dir:"):
-        return spec, {}
-    if spec.startswith("hf-hub:"):
-        config = try_to_load_from_cache(spec.removeprefix("hf-hub:"), "open_clip_config.json")
-        folder = Path(config).parent if isinstance(config, str) else None
-        cached = folder and any((folder / name).is_file() for name in HUB_FILES)
-        return (f"local-dir:{folder}" if cached else spec), {}
+        return _folder(spec.removeprefix("local-dir:"), spec)
+    if (repository := repository_of(spec)) is not None:
+        found = try_to_load_from_cache(repository, CONFIG)
+        folder = Path(found).parent if isinstance(found, str) else None
+        if folder and any((folder / name).is_file() for name in HUB_FILES):
+            return _folder(str(folder), spec)
+        return _folder(str(downloaded(repository, spec)), spec, tokenizer=f"hf-hub:{repository}")
     architecture, _, weights = spec.partition("/")
     if architecture not in open_clip.list_models():
-        near = get_close_matches(architecture, open_clip.list_models(), n=3, cutoff=0.3)
-        raise WeightsError(
-            f"clip: {architecture!r} is no architecture of open_clip; near ones: {', '.join(near)}"
-        )
+        raise WeightsError(_unknown(spec, architecture))
     tags = list_pretrained_tags_by_model(architecture)
     if not weights:
         example = f"{architecture}/{tags[0] if tags else 'FILE.safetensors'}"
         raise WeightsError(
             f"clip: {spec!r} names no weights; write {example!r} (tags: {', '.join(tags) or 'none'})"
         )
+    config = open_clip.get_model_config(architecture)
     published = get_pretrained_cfg(architecture, weights)
     if not published:
-        if Path(weights).is_file():
-            return architecture, {"pretrained": weights}
-        if weights.endswith(FILES) or os.sep in weights:
-            raise WeightsNotFound(f"clip: {weights}: no such file")
+        path = Path(weights).expanduser()
+        if path.exists() or path.is_symlink() or weights.endswith(FILES) or os.sep in weights:
+            return Source(config, architecture, path, _preprocess({}, spec))
         near = get_close_matches(weights, tags, n=3, cutoff=0.3) or tags
         raise WeightsError(
-            f"clip: {architecture} has no tag {weights!r}; it has: {', '.join(near) or 'none'}"
+            f"clip: {architecture} has no tag {plain(weights)!r}; it has: {', '.join(near) or 'none'}"
         )
     quick = published.get("quick_gelu", False)
-    if open_clip.get_model_config(architecture).get("quick_gelu", False) and not quick:
+    if config.get("quick_gelu", False) and not quick:
         raise WeightsMismatch(
             f"clip: {spec} was not trained with QuickGELU; "
             f"use {architecture.removesuffix('-quickgelu')}/{weights}"
         )
     # OpenAI's weights want QuickGELU, which open_clip's plain architectures lack: it would warn and be wrong.
-    options = {"pretrained": weights, "force_quick_gelu": quick}
+    config["quick_gelu"] = quick
     ours = cache_dir() / "clip" / f"{spec}.safetensors"
-    cached = str(ours) if ours.is_file() else _cached(published.get("hf_hub", ""))
-    if cached:
-        wanted = {key: published[key] for key in PREPROCESS if key in published}
-        options |= {"pretrained": cached, "force_preprocess_cfg": wanted}
-    return architecture, options
+    file = ours if ours.is_file() else _cached(published.get("hf_hub", "")) or _fetched(published, spec)
+    return Source(config, architecture, Path(file), _preprocess(published, spec))
+
+
+def _unknown(spec: str, architecture: str) -> str:
+    """What to say of a name that begins with no architecture."""
+    if Path(spec).expanduser().is_file():
+        return f"clip: {plain(spec, 200)!r} names no architecture; write ARCHITECTURE/FILE, such as 'ViT-B-32/{shown(spec)}'"
+    if Path(spec).expanduser().is_dir():
+        return f"clip: {plain(spec, 200)!r} is a folder; write 'local-dir:{shown(spec)}'"
+    near = get_close_matches(architecture, open_clip.list_models(), n=3, cutoff=0.3)
+    said = f"clip: {plain(architecture)!r} is no architecture of open_clip"
+    said += f"; near ones: {', '.join(near)}" if near else "; ViT-B-32 is one, as in ViT-B-32/openai"
+    return said + (f". A repository of the hub is written 'hf-hub:{plain(spec)}'" if spec.count("/") == 1 and not near else "")
+
+
+def _folder(folder: str, spec: str, tokenizer: str = "") -> Source:
+    """A folder with open_clip's config and weights."""
+    path = Path(folder).expanduser()
+    if not folder.strip():
+        raise WeightsError(f"clip: {plain(spec)!r} names no folder; write local-dir:FOLDER, which holds {CONFIG} and "
+                           f"{HUB_FILES[0]}")
+    config, preprocess = read_config(path, spec)
+    return Source(config, tokenizer or f"local-dir:{path}", weights_in(path, spec), _preprocess(preprocess, spec))
+
+
+def _preprocess(found: dict, spec: str) -> dict:
+    """Mean and standard deviation of the pictures, open_clip's unless `found` says others."""
+    usual = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    try:
+        values = {key: tuple(map(float, found.get(key) or usual[key])) for key in usual}
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"clip: {plain(spec)}: its preprocess_cfg is wrong ({plain(error)})") from error
+    if any(len(value) != 3 for value in values.values()) or min(values["std"]) <= 0:
+        raise WeightsError(f"clip: {plain(spec)}: mean and std in its preprocess_cfg must be three numbers each, std above 0")
+    return values
 
 
 def _cached(hub: str) -> str | None:
@@ -119,43 +173,62 @@ def _cached(hub: str) -> str | None:
     return None
 
 
-def _compare(spec: str, name: str, options: dict) -> None:
-    """Raise WeightsMismatch with the first differences of a file that open_clip gave up on, if it is one."""
-    folder = Path(name.removeprefix("local-dir:"))
-    files = [Path(options.get("pretrained", ""))] + [folder / file for file in HUB_FILES]
-    file = next((file for file in files if file.is_file()), None)
-    config = open_clip.get_model_config(name)
-    other_layout = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
-    if file is not None and not other_layout:
-        with torch.device("meta"):
-            model = open_clip.CLIP(**config)
-        check_state(model, load_state_dict(str(file)), f"clip: {spec}")
+def _fetched(published: dict, spec: str) -> str:
+    """The file of a tag, fetched."""
+    try:
+        return download_pretrained(published)
+    except Exception as error:  # of whatever library fetches it
+        raise WeightsNotFound(
+            f"clip: {spec} is not at hand and could not be fetched ({plain(error, 300)})\n"
+            "  With a network, load it once and it stays in the cache.\n"
+            "  Without, fetch the weights elsewhere (ViT-B-32: about 605 MB) and say ARCHITECTURE/PATH/FILE.\n"
+            "  Meanwhile the pocket model stands in: clip='pocket', small, of the picture world."
+        ) from error
 
 
-def _explained(spec: str, error: Exception) -> WeightsError:
-    """open_clip's and torch's errors in our words: which weights, what is wrong, what to do."""
-    said = str(error).strip()
-    if "loading state_dict" in said:
-        return WeightsMismatch("\n  ".join([f"clip: the weights of {spec} do not fit:", *_differences(said)]))
-    gone = isinstance(error, FileNotFoundError) or said.startswith(("Required pretrained", "Failed"))
-    if not gone:
-        return WeightsError(f"clip: {spec} cannot be read ({said.splitlines()[0] if said else error!r})")
-    if spec.startswith("local-dir:"):
-        return WeightsNotFound(f"clip: {spec} must hold open_clip_config.json and {HUB_FILES[0]} ({said})")
-    return WeightsNotFound(
-        f"clip: {spec} is not at hand and could not be fetched ({said})\n"
-        "  With a network, load it once and it stays in the cache; hf-hub: needs config and weights.\n"
-        "  Without, fetch the weights elsewhere (ViT-B-32: about 605 MB) and say ARCHITECTURE/PATH/FILE.\n"
-        "  Meanwhile the pocket model stands in: clip='pocket', small, of the picture world."
-    )
+def _plausible(config: dict, tensors: int, called: str) -> None:
+    """A config may come from a stranger: layers are built one by one, and a mask has the context's length squared."""
+    for tower, values in config.items():
+        if not isinstance(values, dict):
+            continue
+        layers = values.get("layers") or 0
+        n = sum(layers) if isinstance(layers, list) and all(isinstance(k, int) for k in layers) else layers
+        if not isinstance(n, int) or not 0 <= n <= tensors:
+            raise WeightsMismatch(f"{called}: {plain(tower)}.layers is {plain(layers)}, the file has {tensors:,} tensors")
+        length = values.get("context_length") or 1
+        if not isinstance(length, int) or not 1 <= length <= LONGEST_CONTEXT:
+            raise WeightsError(f"{called}: {plain(tower)}.context_length is {plain(length)}; it must be 1 to {LONGEST_CONTEXT}")
 
 
-def _differences(said: str, most: int = 5) -> list[str]:
-    """The first differences out of torch's strict-loading error, one a line."""
-    found = []
-    for line in said.splitlines():
-        if listed := re.search(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)", line):
-            found += [f"{listed[1].lower()} {key}" for key in re.findall(r'"([^"]+)"', listed[2])[:most]]
-        elif line.strip().startswith("size mismatch"):
-            found.append(line.strip())
-    return found[:most]
+def _build(config: dict, called: str) -> nn.Module:
+    """open_clip's model of a config, with random weights, on the default device."""
+    parts = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
+    try:
+        text, vision = parts["text_cfg"], parts["vision_cfg"]
+        text |= {"hf_model_pretrained": False} if "hf_model_name" in text else {}
+        vision |= {"timm_model_pretrained": False} if "timm_model_name" in vision else {}
+        if not parts.pop("custom_text", False) and "hf_model_name" not in text:
+            return open_clip.CLIP(**parts)
+        return (open_clip.CoCa if "multimodal_cfg" in parts else open_clip.CustomTextCLIP)(**parts)
+    except Exception as error:  # whatever open_clip, timm or transformers make of a config that is wrong
+        raise WeightsError(f"{called}: its config does not describe a CLIP that can be built ({type(error).__name__}: "
+                           f"{plain(error)})") from error
+
+
+def _fitted(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The state as open_clip's own loading makes it fit: other layouts of keys, positions of another grid."""
+    try:
+        state = dict(convert_state_dict(model, state))
+        if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+            state = convert_to_custom_text_state_dict(state)
+        for key in ("logit_scale", "logit_bias"):
+            if key in state and getattr(model, key, None) is not None:
+                state[key] = state[key].reshape(getattr(model, key).shape)
+        if "text.transformer.embeddings.position_ids" not in model.state_dict():
+            state.pop("text.transformer.embeddings.position_ids", None)
+        fitted = dict(state)
+        resize_pos_embed(fitted, model)
+        resize_text_pos_embed(fitted, model)
+        return fitted
+    except (AssertionError, RuntimeError, IndexError, ValueError, KeyError, AttributeError):
+        return state  # of another architecture: the comparison that follows says where

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from labkit import zoo
-from labkit.models.convert import infer_config, taming_state
+from labkit.models.convert import VQGAN_LAYOUT, infer_config
 from labkit.models.vqgan import PRESETS, VQGAN, VQGANConfig, load_vqgan
+from labkit.weights import find_state
 
 SMALL = VQGANConfig(
     ch=32, ch_mult=(1, 2), num_res_blocks=1, attn_resolutions=(128,), z_channels=32, embed_dim=16, n_embed=20
@@ -107,11 +108,15 @@ def test_configs_of_the_presets_are_inferred_from_shapes(name):
         assert infer_config(VQGAN(PRESETS[name]).state_dict()) == PRESETS[name]
 
 
-def test_the_first_stage_of_a_transformer_is_taken_out():
+def test_the_first_stage_of_a_transformer_is_taken_out(tmp_path):
     state = model_of().state_dict()
     held = {"first_stage_model." + key: value for key, value in state.items()}
     held |= {"first_stage_model.loss.disc.weight": torch.zeros(1), "transformer.head.weight": torch.zeros(2)}
-    assert taming_state({"state_dict": held}).keys() == state.keys()
+    # an image-conditioned transformer has two VQGANs, of which the first stage is the one that draws
+    held |= {"cond_stage_model." + key: value + 1 for key, value in state.items()}
+    torch.save({"state_dict": held}, tmp_path / "transformer.ckpt")
+    found = find_state({"state_dict": held}, tmp_path / "transformer.ckpt", VQGAN_LAYOUT)
+    assert found.keys() == state.keys() and all(torch.equal(found[key], state[key]) for key in state)
 
 
 def test_safetensors_with_tamings_keys_convert_too(tmp_path):
@@ -170,10 +175,10 @@ def test_convert_says_what_is_wrong(tmp_path):
     with pytest.raises(zoo.WeightsError, match="kind: 'gan' cannot be converted"):
         zoo.convert(source, tmp_path / "out.safetensors", kind="gan")
     source.write_bytes(source.read_bytes()[:5000])
-    with pytest.raises(zoo.WeightsError, match="not a whole checkpoint"):
+    with pytest.raises(zoo.WeightsError, match="x.ckpt: .*not whole.*fetch it again"):
         zoo.convert(source, tmp_path / "out.safetensors")
     torch.save({"some.weight": torch.ones(1)}, source)
-    with pytest.raises(zoo.WeightsError, match="not a taming VQGAN: it has no .*but some.weight"):
+    with pytest.raises(zoo.WeightsError, match="(?s)neither a taming VQGAN .* nor .* It holds.*some.weight: a tensor .1,."):
         zoo.convert(source, tmp_path / "out.safetensors")
     state = model_of().state_dict()
     del state["decoder.norm_out.weight"]

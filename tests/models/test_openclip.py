@@ -82,7 +82,7 @@ def test_an_architecture_with_a_file_gives_equal_features(published, architectur
 def test_missing_weights_are_never_replaced_by_random_ones(copy, architecture, tmp_path):
     (copy / "open_clip_model.safetensors").unlink()
     with pytest.raises(
-        WeightsNotFound, match="must hold open_clip_config.json and open_clip_model.safetensors"
+        WeightsNotFound, match="holds no weights; it must hold open_clip_config.json and open_clip_model.safetensors"
     ):
         load_openclip(f"local-dir:{copy}")
     with pytest.raises(WeightsNotFound, match="must hold"):
@@ -112,14 +112,14 @@ def test_another_width_is_named_with_its_shapes(copy):
     config = json.loads((copy / "open_clip_config.json").read_text())
     config["model_cfg"] = TINY | {"embed_dim": 24}
     (copy / "open_clip_config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsMismatch, match=r"text_projection.*\[32, 16\].*\[32, 24\]"):
+    with pytest.raises(WeightsMismatch, match=r"text_projection is \(32, 16\), the model has \(32, 24\)"):
         load_openclip(f"local-dir:{copy}")
 
 
 def test_broken_files_are_an_error(copy, architecture, tmp_path):
     path = copy / "open_clip_model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="not whole"):
         load_openclip(f"local-dir:{copy}")
 
 
@@ -131,7 +131,7 @@ def test_a_pickle_bomb_in_a_weights_file_never_runs(architecture, tmp_path):
             return open, (str(marker), "w")
 
     torch.save({"state_dict": {"a": Bomb()}}, tmp_path / "bomb.pt")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match=r"refused.*would run \w*io.open"):
         load_openclip(f"{architecture}/{tmp_path / 'bomb.pt'}")
     assert not marker.exists()
 
@@ -151,20 +151,32 @@ def test_unknown_names_list_near_ones():
         load_openclip("ViT-B-32")
 
 
-def test_openais_weights_get_their_activation_and_others_keep_theirs():
-    """open_clip only warns when a tag was trained with the other GELU; features would be silently wrong."""
-    assert openclip._resolve("ViT-B-32/openai")[1]["force_quick_gelu"] is True
-    assert openclip._resolve("ViT-B-32/laion2b_s34b_b79k")[1]["force_quick_gelu"] is False
-
-
-def test_what_the_zoo_fetched_is_used_with_the_tags_preprocessing(tmp_path, monkeypatch):
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    """`fetched(name)` puts a file where the zoo puts a tag's weights."""
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
-    file = tmp_path / "clip" / "ViT-B-32" / "openai.safetensors"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    name, options = openclip._resolve("ViT-B-32/openai")
-    assert name == "ViT-B-32" and options["pretrained"] == str(file) and options["force_quick_gelu"]
-    assert options["force_preprocess_cfg"]["mean"] == (0.48145466, 0.4578275, 0.40821073)
+
+    def put(name):
+        file = tmp_path / "clip" / f"{name}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        return file
+
+    return put
+
+
+def test_openais_weights_get_their_activation_and_others_keep_theirs(fetched):
+    """open_clip only warns when a tag was trained with the other GELU; features would be silently wrong."""
+    for name, quick in {"ViT-B-32/openai": True, "ViT-B-32/laion2b_s34b_b79k": False}.items():
+        fetched(name)
+        assert openclip._resolve(name).config["quick_gelu"] is quick
+
+
+def test_what_the_zoo_fetched_is_used_with_the_tags_preprocessing(fetched):
+    file = fetched("ViT-B-32/openai")
+    source = openclip._resolve("ViT-B-32/openai")
+    assert source.file == file and source.tokenizer == "ViT-B-32"
+    assert source.preprocess["mean"] == (0.48145466, 0.4578275, 0.40821073)
 
 
 def test_what_the_hub_cache_holds_is_loaded_without_a_request(published, tmp_path, monkeypatch, blocked):

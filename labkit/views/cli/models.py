@@ -130,17 +130,16 @@ class ConvertOptions:
 
     src: Positional[Annotated[str, arg(metavar="SRC", help="The checkpoint, such as last.ckpt")]] = field(kw_only=True)
     dst: Positional[Annotated[str, arg(metavar="DST", help="The safetensors to write")]] = field(kw_only=True)
-    kind: Annotated[str, arg(help="What it is of: vqgan or diffusion", metavar="KIND")] = "vqgan"
+    kind: Annotated[str | None, maybe("vqgan or diffusion; unless given, what the file holds", "KIND")] = None
+    part: Annotated[str | None, maybe("Of a file that holds several models: the entry to take", "NAME")] = None
 
 
 def convert(args: list[str]) -> int:
     """`labkit convert SRC DST`."""
-    from labkit import zoo as registry
+    from labkit.models.convert import convert as convert_checkpoint
 
     options = read_options("convert", ConvertOptions, args)
-    if not Path(options.src).is_file():
-        raise FileNotFoundError(f"{options.src}: no such file")
-    print(registry.convert(options.src, output(options.dst, ".safetensors"), options.kind))
+    print(convert_checkpoint(options.src, output(options.dst, ".safetensors"), options.kind, options.part))
     return DONE
 
 
