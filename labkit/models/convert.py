@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from labkit.models.adm import convert_original
+from labkit.models.kinds import KINDS, named
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.text import plain
 from labkit.weights import (
@@ -108,13 +110,9 @@ def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict
     return state, {"kind": "vqgan", "config": config.to_dict()}
 
 
-def _diffusion(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
-    from labkit.models.adm import convert_original
-
-    return convert_original(state, name)
-
-
-ORIGINALS = {"vqgan": Original(VQGAN_LAYOUT, _vqgan), "diffusion": Original(DIFFUSION_LAYOUT, _diffusion)}
+TAMING = Original(VQGAN_LAYOUT, _vqgan)
+GUIDED_DIFFUSION = Original(DIFFUSION_LAYOUT, convert_original)
+ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
 
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
