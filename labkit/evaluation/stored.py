@@ -23,6 +23,7 @@ from PIL import Image
 from labkit.data import data_path, note_reading
 from labkit.fetch import sha256_of
 from labkit.files import write_atomically
+from labkit.image import open_upload
 from labkit.tables import csv_text
 
 
@@ -91,8 +92,7 @@ def read_study(name: str, folder: Path | None = None) -> StoredStudy:
     tables = {key: _read(folder / _file(name, key, "csv"), texts) for key, texts in made["tables"].items()}
     sheets = {}
     for key in made["sheets"]:
-        with Image.open(folder / _file(name, key, "png")) as sheet:
-            sheets[key] = sheet.convert("RGB")
+        sheets[key] = open_upload(folder / _file(name, key, "png"))
     return StoredStudy(name, Found(tables, sheets), made, tuple(changed(made["sources"])))
 
 
