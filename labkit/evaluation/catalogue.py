@@ -72,7 +72,7 @@ def fair_detail(lab, n_jobs: int, prompts: int = 16) -> Found:
 
 
 @named("iterations", studies.PAINT)
-def iterations(lab, n_jobs: int, prompts: int = 6, at: tuple[int, ...] = studies.ITERATIONS) -> Found:
+def iterations(lab, n_jobs: int, prompts: int = 5, at: tuple[int, ...] = studies.ITERATIONS) -> Found:
     """VQGAN+CLIP report: do both too few and too many iterations hurt?"""
     few = [text for _, text, _ in studies.fair_pairs(prompts)]
     made = studies.iteration_study(lab, few, at, template=studies.PAINT, n_jobs=n_jobs)
@@ -103,7 +103,7 @@ def excerpts(lab, n_jobs: int, songs: int = 10, steps: int = 25) -> Found:
 
 
 @named("ways", guidance.UNGUIDED, guidance.GUIDED, guidance.ON_PIXELS)
-def ways(lab, n_jobs: int, prompts: int = 36, steps: int = 50) -> Found:
+def ways(lab, n_jobs: int, prompts: int = 32, steps: int = 50) -> Found:
     """Lyrics paper, its headline: are diffusion and CLIP together better than each alone? Beside them the GAN it gave up."""
     made = guidance.compare_ways(lab, prompts, 1, steps, n_jobs=n_jobs)
     table = made.table.reset_index(names="way")
