@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import func, select
 
+from labkit.files import write_atomically
 from labkit.survey.agreement import retest
 from labkit.survey.plan import Plan
 from labkit.survey.schema import history, items, people, places, raters, surveys, votes
@@ -86,12 +87,11 @@ def export(store: Store, survey: str, path: str | os.PathLike) -> Path:
     table["attentive"] = table["rater"].map(attention(store, survey).astype(object)).astype(object)
     made = items_of(store, survey)
     joined = table.merge(made, how="left", left_on="item", right_index=True, suffixes=("", "_setting"))
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
-        joined.to_csv(path, index=False)
+        write_atomically(path, joined.to_csv(index=False).encode())
     else:
         rows = json.loads(joined.to_json(orient="records"))  # NaN becomes null, which JSON knows
-        path.write_text(json.dumps({"survey": survey, "votes": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_atomically(path, json.dumps({"survey": survey, "votes": rows}, ensure_ascii=False, indent=1).encode())
     return path
 
 
