@@ -36,6 +36,7 @@ PAGE = Page(
     inside=(("x", "x: still noisy"), ("x0", "x̂₀: the model's guess"), ("x_in", "x_in: what CLIP sees")),
     prefix="diffuse-",
 )  # fmt: skip
+TITLE, PLACE, SHOWS = PAGE.title, 2, (PAGE.method,)
 panel = partial(workbench.panel, PAGE)
 build = partial(workbench.build, PAGE)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import secrets
 import sys
 import tempfile
@@ -19,18 +18,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
 import gradio as gr
-from PIL import Image
 
 from labkit.lyrics import KeyPhrases, KeyPhrasesResult, examples
 from labkit.methods.guided_diffusion import GuidedDiffusion
 from labkit.runs.status import duration
 from labkit.spec import SpecError
 from labkit.views.controls import build as build_spec
-from labkit.views.controls import fields
+from labkit.views.controls import fields, value
 from labkit.views.gradio import app, batch
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
+from labkit.views.gradio.markup import drawn, header, line_html, notices_html, shown
+from labkit.views.gradio.measure import computed
 from labkit.views.gradio.page import EVERY_S
-from labkit.views.gradio.workbench import Runs
+from labkit.views.gradio.runs import LINE, wire
+from labkit.views.gradio.workbench import UNTICK
+
+TITLE, PLACE, SHOWS = "Lyrics", 3, (KeyPhrases,)
 
 LONGEST = 8000  # characters of a song: four long pages
 MOST = 12  # phrases: as many rows wait on the page
@@ -53,16 +56,12 @@ READING = ("language", "n", "diversity", "most_words", "morphology", *WEIGHTS)
 
 def phrases_of(lab, values: dict) -> KeyPhrasesResult:
     """The phrases of a song, by what the controls say. Raises `SpecError` on what is out of bounds."""
-    if len(values["text"]) > LONGEST:
+    if len(values["text"] or "") > LONGEST:
         raise SpecError(f"text: this app reads songs of at most {LONGEST:,} characters; got {len(values['text']):,}")
-    if values.get("n", 1) > MOST:
-        raise SpecError(f"n: this app shows at most {MOST} phrases; got {values['n']}")
     spec = build_spec(KeyPhrases, values)
-    lab.require(spec)
-    try:
-        return spec.compute(lab)
-    except ImportError as error:  # the dictionary was asked for by name and is not installed
-        raise SpecError(f"morphology: {error}") from None
+    if spec.n > MOST:
+        raise SpecError(f"n: this app shows at most {MOST} phrases; got {spec.n}")
+    return computed(spec, lab)
 
 
 def why_html(result: KeyPhrasesResult, at: int) -> str:
@@ -72,13 +71,6 @@ def why_html(result: KeyPhrasesResult, at: int) -> str:
     notes = "".join(f"<div><small>{html.escape(note)}</small></div>" for note in p.notes)
     return (f'<div class="lk-why"><div><b>{p.score(result.weights):.2f}</b> = {html.escape(result.why(p)) or "0"}</div>'
             f"<div><q>{html.escape(p.line)}</q> <small>{where}</small></div>{notes}</div>")
-
-
-def bars(result: KeyPhrasesResult) -> Image.Image:
-    """The figure of what makes the scores."""
-    file = io.BytesIO()
-    result.figure().savefig(file, format="png", dpi=130)
-    return Image.open(file)
 
 
 def terms_html() -> str:
@@ -99,15 +91,9 @@ def cards_html(shelf: list[batch.Made]) -> str:
     return f'<div class="lk-cards">{"".join(cards)}</div>' if cards else ""
 
 
-def progress_html(share: float, words: str, note: str = "", state: str = "going") -> str:
-    """A bar and a line for the whole batch."""
-    return (f'<div class="lk-progress {state}"><div class="lk-bar"><div style="width:{100 * share:.1f}%"></div></div>'
-            f'<div class="lk-line"><span>{html.escape(words)}</span><span>{html.escape(note)}</span></div></div>')
-
-
 def panel(lab, limits: Limits) -> None:
     """The page's components and events, in the surrounding layout."""
-    songs, made, runs = list(examples().values()), {}, Runs()
+    songs, made = list(examples().values()), {}
     most = batch.PICTURES.get(limits.name, min(batch.PICTURES.values()))
     small = lab.draws_with_pocket(GuidedDiffusion.needs)
 
@@ -124,6 +110,7 @@ def panel(lab, limits: Limits) -> None:
                 put("n", maximum=MOST, info=None, min_width=150)
                 put("language", info=None, min_width=150)
             find = gr.Button("Find phrases", variant="primary", elem_id="lyrics-find")
+            sought = gr.HTML(elem_id="lyrics-sought", elem_classes="lk-hollow")
             with gr.Accordion("What counts", open=False):
                 for pair in (WEIGHTS[:2], WEIGHTS[2:], ("diversity", "most_words")):
                     with gr.Row():
@@ -163,7 +150,7 @@ def panel(lab, limits: Limits) -> None:
             with gr.Row():
                 run = gr.Button("Make pictures", variant="primary", elem_id="lyrics-run", scale=2, min_width=120)
                 stop = gr.Button("Stop", variant="stop", elem_id="lyrics-stop", interactive=False, scale=1, min_width=80)
-            line = gr.HTML(progress_html(0, "Ready."), elem_id="lyrics-status")
+            line = gr.HTML(line_html("Ready."), elem_id="lyrics-status")
             notices = gr.HTML(elem_id="lyrics-notices", elem_classes="lk-hollow")
         with gr.Column(scale=6, min_width=300):
             picture = gr.Image(show_label=False, format="png", height=330, interactive=False, elem_id="lyrics-picture",
@@ -176,14 +163,13 @@ def panel(lab, limits: Limits) -> None:
         sent = gr.HTML(elem_id="lyrics-sent", elem_classes="lk-hollow")
     done, inputs = gr.State(()), [text, *(made[name] for name in READING)]
 
-    def show_phrases(*values) -> dict:
-        with app.plain_errors():
-            result = phrases_of(lab, dict(zip(("text", *READING), values, strict=True)))
+    def show_phrases(stopped, *values) -> dict:
+        result = phrases_of(lab, dict(zip(("text", *READING), values, strict=True)))
         ready = [k for k, p in enumerate(result.phrases) if p.prompt][:READY]
         some = gr.update(visible=bool(result.phrases))
-        now = {figure: gr.update(value=bars(result), visible=True), terms: gr.update(visible=False),
-               said: app.notices_html(result.notices), phrases_box: some, pictures_box: some,
-               table: result.table.round(2).reset_index(names="rank"),
+        now = {figure: gr.update(value=drawn(result.figure()), visible=True), terms: gr.update(visible=False),
+               said: notices_html(result.notices), phrases_box: some, pictures_box: some,
+               table: shown(result.table).reset_index(names="rank"),
                found: tuple(p.candidate.shown for p in result.phrases)}
         for k, (row, use, prompt, why) in enumerate(rows):
             if k < len(result.phrases):
@@ -202,24 +188,22 @@ def panel(lab, limits: Limits) -> None:
             language: auto, en or ru.
             n: How many phrases.
         """
-        with app.plain_errors():
+        with app.plain_errors(), LINE.turn():
             result = phrases_of(lab, {"text": text, "language": language, "n": n})
-            return result.table.round(3).reset_index(names="rank"), list(result.notices)
+            return shown(result.table).reset_index(names="rank"), list(result.notices)
 
-    def begin(request: gr.Request):
-        return *runs.begin(request)[:2], progress_html(0, "Waiting …")
-
-    def make(request: gr.Request, shown: tuple, strong: list, seed: int, fresh_seed: bool, steps: int, *values):
+    def make(stopped, phrases: tuple, strong: list, seed: int, fresh_seed: bool, steps: int, *values):
         uses, prompts = values[:MOST], values[MOST:]
-        stopped, started, shelf, sent_at, last = runs.stopped(request), time.monotonic(), [], 0.0, None
-        with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as name:
+        started, shelf, sent_at, last = time.monotonic(), [], 0.0, None
+        with tempfile.TemporaryDirectory(prefix="labkit-") as name:
             folder = Path(name)
-            seed = secrets.randbelow(int(PICTURE["seed"].maximum) + 1) if fresh_seed else seed
+            seed = secrets.randbelow(int(PICTURE["seed"].maximum) + 1) if fresh_seed else value(PICTURE["seed"], seed)
+            steps = value(PICTURE["steps"], steps)
             limits.check({"steps": steps})
-            chosen = [(phrase, prompts[k]) for k, phrase in enumerate(shown) if uses[k]]
+            chosen = [(phrase, prompts[k] or "") for k, phrase in enumerate(phrases) if uses[k]]
             jobs = batch.plan(chosen, strong, seed, steps, most)
             words = [f"{phrase}: left out, as it has no English prompt" for phrase, prompt in chosen if not prompt.strip()]
-            yield {line: progress_html(0, "Loading models …"), notices: app.notices_html(words), made["seed"]: seed, sent: "",
+            yield {line: line_html("Loading models …"), notices: notices_html(words), made["seed"]: seed, sent: "",
                    cards: "", made_box: gr.update(visible=True), done: (), picture: None,
                    download: gr.update(value=None, interactive=False), keep: gr.update(interactive=False)}
             for now in batch.make(jobs, lab, limits.seconds, stopped, folder):
@@ -232,14 +216,15 @@ def panel(lab, limits: Limits) -> None:
                     continue
                 sent_at, last = time.monotonic(), now
                 share = (now.k + now.result.steps_done / max(1, now.result.n)) / len(jobs)
-                yield {line: progress_html(share, f"{job.spec.prompt} · strength {job.spec.guidance.strength:g}", note),
+                doing = f"{job.spec.prompt} · strength {job.spec.guidance.strength:g}"
+                yield {line: line_html(doing, share=share, note=note),
                        **({picture: now.result.image} if now.result.image is not None else {}),
                        **({cards: cards_html(shelf)} if now.made else {})}
             ending = last.ending if last and len(shelf) < len(jobs) else ""
             told = f"{len(shelf)} of {len(jobs)} pictures made in {duration(time.monotonic() - started)}"
             told += f"; {ending}" * bool(ending)
-            yield {line: progress_html(len(shelf) / len(jobs), told, f"seed {seed}", "ended" if ending else "done"),
-                   notices: app.notices_html(words), done: tuple(shelf), keep: gr.update(interactive=len(shelf) > 1),
+            yield {line: line_html(told, "ended" if ending else "done", len(shelf) / len(jobs), f"seed {seed}"),
+                   notices: notices_html(words), done: tuple(shelf), keep: gr.update(interactive=len(shelf) > 1),
                    download: gr.update(value=str(batch.zipped(shelf, folder)) if shelf else None, interactive=bool(shelf))}
 
     def send(shelf: tuple) -> str:
@@ -250,15 +235,11 @@ def panel(lab, limits: Limits) -> None:
 
     quiet = {"show_progress": "hidden", **PRIVATE}
     parts = [component for row in rows for component in row]
-    find.click(show_phrases, inputs, [figure, terms, said, found, table, phrases_box, pictures_box, *parts],
-               show_progress_on=[terms, figure], **COMPUTE, **PRIVATE)
-    started = run.click(begin, None, [run, stop, line], queue=False, trigger_mode="once", **quiet)
+    wire(find, show_phrases, inputs, [figure, terms, said, found, table, phrases_box, pictures_box, *parts], sought,
+         show_progress="full", show_progress_on=[terms, figure])
     asked = [found, strengths, made["seed"], fresh, made["steps"], *(row[1] for row in rows), *(row[2] for row in rows)]
-    ran = started.then(make, asked,
-                       [line, notices, made["seed"], sent, cards, made_box, done, picture, download, keep],
-                       show_progress="minimal", show_progress_on=[line], **COMPUTE, **PRIVATE)
-    ran.then(runs.finish, None, [run, stop], queue=False, **quiet)
-    stop.click(runs.halt, None, None, queue=False, **PRIVATE)
+    wire(run, make, asked, [line, notices, made["seed"], sent, cards, made_box, done, picture, download, keep], line, stop)
+    made["seed"].input(None, None, fresh, js=UNTICK, **PRIVATE)
     if limits.name != "public":  # there, visitors write nothing beyond Gradio's own cache
         keep.click(send, done, sent, **quiet)
     api, names, facts = gr.Button(visible=False), gr.Dataframe(visible=False), gr.JSON(visible=False)
@@ -268,7 +249,7 @@ def panel(lab, limits: Limits) -> None:
 def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
     """The page alone."""
     with app.blocks("labkit: lyrics") as demo:
-        app.header(lab, "Lyrics", "Paste a song, see which of its words make a picture and why, and make the pictures.")
+        header(lab, "Lyrics", "Paste a song, see which of its words make a picture and why, and make the pictures.")
         panel(lab, limits)
     return demo
 

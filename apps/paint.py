@@ -27,12 +27,12 @@ PAGE = Page(
               "a person singing hallelujah in a dark corner"),
     main=(("steps",), ("cutouts__cutn", "optimiser__lr"), ("canvas__width", "canvas__height")),
     start=("canvas__init", "canvas__start", "canvas__init_weight"),
-    uploaded={},
     labels={"prompt": "Prompt", "steps": "Steps", "seed": "Seed", "cutouts__cutn": "Cutouts",
             "optimiser__lr": "Learning rate", "canvas__width": "Width", "canvas__height": "Height",
             "canvas__init": "Initial picture", "canvas__start": "Start from", "canvas__init_weight": "Stay near the start"},
     wanted=lambda prompt: parse_story(prompt)[-1],
 )  # fmt: skip
+TITLE, PLACE, SHOWS = PAGE.title, 1, (PAGE.method,)
 panel = partial(workbench.panel, PAGE)
 build = partial(workbench.build, PAGE)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import html
-import io
 import secrets
 import sys
 from pathlib import Path
@@ -19,21 +18,27 @@ from PIL import Image
 
 from labkit.clip.patches import patch_map
 from labkit.clip.similarity import SimilarityMatrix, SimilarityResult
-from labkit.image import open_upload
 from labkit.spec import SpecError
-from labkit.views.controls import fields
-from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits, blocks, component, header, main, notices_html, plain_errors
+from labkit.views.controls import Control, fields
+from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits, blocks, component, main, plain_errors
+from labkit.views.gradio.markup import drawn, header, notices_html
+from labkit.views.gradio.markup import shown as rounded
+from labkit.views.gradio.measure import MOST, notices_of
+from labkit.views.gradio.page import pictures_of as opened
+from labkit.views.gradio.page import received
+from labkit.views.gradio.runs import LINE, wire
 from labkit.world import caption, classes, render, sample_scene
 
-MOST = 24  # texts, and pictures: more cannot be read in a figure this wide
+TITLE, PLACE, SHOWS = "Similarity", 5, (SimilarityMatrix,)
 SHOWN = 6  # pictures to begin with
 LONGEST = 300  # characters of a text
+NUMBER = Control("picture", "Picture", "int", 1, step=1, description="Its number; or click on it above")
 CONTROLS = {control.name: control for control in fields(SimilarityMatrix)}
 
 
 def lines_of(texts: str) -> list[str]:
     """The texts, one per line. Raises `SpecError` on none, too many or too long ones."""
-    lines = [line.strip() for line in texts.splitlines() if line.strip()]
+    lines = [line.strip() for line in (texts or "").splitlines() if line.strip()]
     if not 1 <= len(lines) <= MOST:
         raise SpecError(f"texts: give 1 to {MOST}, one per line; got {len(lines)}")
     if (longest := max(map(len, lines))) > LONGEST:
@@ -43,10 +48,9 @@ def lines_of(texts: str) -> list[str]:
 
 def pictures_of(gallery: list | None) -> list[Image.Image]:
     """The pictures of a gallery (path, caption). Raises `SpecError` on none or too many, `ImageError` on a bad one."""
-    paths = [item[0] if isinstance(item, tuple | list) else item for item in gallery or []]
-    if not 1 <= len(paths) <= MOST:
-        raise SpecError(f"pictures: upload 1 to {MOST}, or take some of the picture world; got {len(paths)}")
-    return [open_upload(path) for path in paths]
+    if not 1 <= (n := len(gallery or [])) <= MOST:
+        raise SpecError(f"pictures: upload 1 to {MOST}, or take some of the picture world; got {n}")
+    return opened(gallery)
 
 
 def scenes(n: int, seed: int) -> tuple[list[Image.Image], list[str]]:
@@ -57,11 +61,9 @@ def scenes(n: int, seed: int) -> tuple[list[Image.Image], list[str]]:
     return [Image.fromarray(render(scene, 128)) for scene in drawn], [caption(scene, rng) for scene in drawn]
 
 
-def drawn(figure) -> Image.Image:
-    """A matplotlib figure as a picture."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
-    return Image.open(file)
+def tabled(result: SimilarityResult):
+    """What the heat map shows, a row per text, in numbers as one reads them."""
+    return rounded(result.shown).reset_index(names="text")
 
 
 def summary(result: SimilarityResult) -> str:
@@ -74,8 +76,8 @@ def summary(result: SimilarityResult) -> str:
         recall = result.recall(1)
         pairs = (f"<p>If text k belongs to picture k: R@1 {recall['text_to_image']:.0%} from text to picture, "
                  f"{recall['image_to_text']:.0%} back.</p>")
-    said = [f"{text}: {line}" for text, lines in result.notices.items() for line in lines]
-    return f'<div class="lk-verdict"><b>Nearest picture of each text</b><ul>{items}</ul>{pairs}</div>' + notices_html(said)
+    said = notices_html(notices_of(result))
+    return f'<div class="lk-verdict"><b>Nearest picture of each text</b><ul>{items}</ul>{pairs}</div>' + said
 
 
 def panel(lab, limits: Limits) -> None:
@@ -92,6 +94,7 @@ def panel(lab, limits: Limits) -> None:
                 mode = component(CONTROLS["mode"], limits, label="Show", min_width=150)
                 templates = component(CONTROLS["templates"], limits, label="Average over sentences", min_width=180)
             compare = gr.Button("Compare", variant="primary", elem_id="compare")
+            compared = gr.HTML(elem_id="compare-status", elem_classes="lk-hollow")
         with gr.Column(scale=6, min_width=340):
             heat = gr.Image(show_label=False, format="png", interactive=False, elem_id="heat",
                             buttons=["download", "fullscreen"])
@@ -102,9 +105,9 @@ def panel(lab, limits: Limits) -> None:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=280):
                 text = gr.Textbox(words[0], label="Text", max_length=LONGEST, elem_id="pair-text")
-                number = gr.Number(1, label="Picture", info="Its number; or click on it above", precision=0, minimum=1,
-                                   maximum=MOST, elem_id="pair-number")
+                number = component(NUMBER, limits, elem_id="pair-number")
                 look = gr.Button("Cover it patch by patch", elem_id="look")
+                looked = gr.HTML(elem_id="look-status", elem_classes="lk-hollow")
             with gr.Column(scale=5, min_width=340):
                 patches = gr.Image(show_label=False, format="png", interactive=False, elem_id="patches",
                                    buttons=["download", "fullscreen"])
@@ -118,13 +121,18 @@ def panel(lab, limits: Limits) -> None:
             mode: cosine, softmax (over the texts, at the model's temperature) or zscore (per text).
             templates: Average each text over sentences such as 'a picture of …'.
         """
-        with plain_errors():
-            spec = SimilarityMatrix(texts=tuple(lines_of(texts)), mode=mode, templates=templates)
-            images = pictures_of(pictures)
-            lab.require(spec)
-            result = spec.compute(lab, images, [str(k + 1) for k in range(len(images))])
-            shown = result.shown.round(3).reset_index(names="text")
-            return drawn(result.figure()), shown, summary(result)
+        with plain_errors(), LINE.turn():
+            result = compared_by(texts, pictures, mode, templates)
+            return drawn(result.figure()), tabled(result), summary(result)
+
+    def compared_by(texts, pictures, mode, templates) -> SimilarityResult:
+        spec, images = SimilarityMatrix(texts=tuple(lines_of(texts)), mode=mode, templates=templates), pictures_of(pictures)
+        lab.require(spec)
+        return spec.compute(lab, images, [str(k + 1) for k in range(len(images))])
+
+    def show(stopped, *values) -> dict:
+        result = compared_by(*values)
+        return {heat: drawn(result.figure()), table: tabled(result), said: summary(result)}
 
     def occlusion(text: str, picture: str) -> Image.Image:
         """Show which patches of a picture a text is near: how much the cosine falls when a patch is covered.
@@ -133,17 +141,23 @@ def panel(lab, limits: Limits) -> None:
             text: What to look for.
             picture: The picture.
         """
-        with plain_errors():
-            (line,) = lines_of(text.replace("\n", " "))
-            image, size = open_upload(picture), lab.clip.size
-            return drawn(patch_map(lab, line, image, patch=size // 8, stride=size // 16).figure())
+        with plain_errors(), LINE.turn():
+            return covered(text, picture)
 
-    def look_at(text: str, number: int, gallery: list | None) -> Image.Image:
-        with plain_errors():
-            paths = [item[0] for item in gallery or []]
-            if number is None or not 1 <= number <= len(paths):
-                raise SpecError(f"picture: there are {len(paths)}, so give 1 to {len(paths)}; got {number}")
-            return occlusion(text, paths[number - 1])
+    def covered(text: str, picture: str | None) -> Image.Image:
+        if picture is None:
+            raise SpecError("picture: is missing; give one")
+        (line,) = lines_of((text or "").replace("\n", " "))
+        image, size = received(picture), lab.clip.size
+        return drawn(patch_map(lab, line, image, patch=size // 8, stride=size // 16).figure())
+
+    def look_at(stopped, text: str, number: float | None, gallery: list | None) -> dict:
+        paths = [item[0] for item in gallery or []]
+        if not paths:
+            raise SpecError("picture: there are none; upload some, or take some of the picture world")
+        if number not in range(1, len(paths) + 1):
+            raise SpecError(f"picture: there are {len(paths)}, so give a whole number from 1 to {len(paths)}; got {number}")
+        return {patches: covered(text, paths[int(number) - 1])}
 
     def others():
         pictures, texts = scenes(SHOWN, secrets.randbelow(2**31))
@@ -152,14 +166,16 @@ def panel(lab, limits: Limits) -> None:
     def chosen(event: gr.SelectData) -> int:
         return event.index + 1
 
-    inputs, outputs = [texts, gallery, mode, templates], [heat, table, said]
-    compare.click(similarity, inputs, outputs, api_name="similarity", show_progress_on=[heat], **COMPUTE)
-    gr.on([mode.input, templates.input], similarity, inputs, outputs, show_progress_on=[heat], **COMPUTE, **PRIVATE)
+    inputs = [texts, gallery, mode, templates]
+    wire(compare, show, inputs, [heat, table, said], compared, also=(mode.input, templates.input), trigger_mode="always_last",
+         show_progress="full", show_progress_on=[heat])
     world.click(others, None, [gallery, texts, text, number], show_progress="hidden", **PRIVATE)
     gallery.select(chosen, None, number, show_progress="hidden", **PRIVATE)
-    look.click(look_at, [text, number, gallery], patches, **COMPUTE, **PRIVATE)
-    api, one = gr.Button(visible=False), gr.Image(visible=False, type="filepath", image_mode=None, label="picture")
-    answer = gr.Image(visible=False, format="png")
+    wire(look, look_at, [text, number, gallery], [patches], looked, show_progress="full", show_progress_on=[patches])
+    api, rows, lines = gr.Button(visible=False), gr.Dataframe(visible=False), gr.HTML(visible=False)
+    picture = Control("picture", "picture", "image")
+    one, answer = component(picture, limits, visible=False), gr.Image(visible=False, format="png")
+    api.click(similarity, inputs, [answer, rows, lines], api_name="similarity", **COMPUTE)
     api.click(occlusion, [text, one], answer, api_name="occlusion_map", **COMPUTE)
 
 

@@ -1,22 +1,40 @@
-"""The studio: every app of the lab, each in a tab.
+"""The studio: every app of the lab, each in a tab, and a tab for every method and measure that has no app of its own.
 
     python apps/studio.py [--share --auth USER:PASSWORD] [--help]
+
+Nothing is listed here: an app is a file beside this one that says its TITLE, its PLACE and the specs that it SHOWS; a method
+or a measure is whatever labkit has, and its tab is made from its spec.
 """
 
 from __future__ import annotations
 
+import pkgutil
 import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that is not installed
 
 import gradio as gr
 
-from apps import diffuse, lyrics, paint, similarity, survey
-from labkit.views.gradio.app import LOCAL, Limits, blocks, header, main
+from labkit import MEASURES, methods
+from labkit.views.gradio import measure, workbench
+from labkit.views.gradio.app import LOCAL, Limits, blocks, main
+from labkit.views.gradio.markup import header
+from labkit.views.gradio.page import page_of, words_of
 
-TABS = {"Paint": paint.panel, "Diffuse": diffuse.panel, "Lyrics": lyrics.panel, "Survey": survey.panel,
-        "Similarity": similarity.panel}
+
+def tabs() -> dict[str, Callable]:
+    """Title → panel(lab, limits): the apps in their places, then methods and measures by name."""
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    apps = [app for app in (import_module(f"apps.{name}") for name in names if name != "studio") if hasattr(app, "PLACE")]
+    found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)}
+    have = {spec for app in apps for spec in app.SHOWS}
+    some = {method: partial(workbench.panel, page_of(method)) for method in methods.load_all().values()}
+    some |= {spec: partial(measure.panel, spec) for spec in MEASURES.values() if measure.offered(spec)}
+    return found | {words_of(spec)[0]: panel for spec, panel in some.items() if spec not in have}
 
 
 def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
@@ -24,7 +42,7 @@ def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
     with blocks("labkit studio") as demo:
         header(lab, "labkit studio", "Methods of the CLIP era, to play with.")
         with gr.Tabs():
-            for name, panel in TABS.items():
+            for name, panel in tabs().items():
                 with gr.Tab(name):
                     panel(lab, limits)
     return demo

@@ -30,8 +30,11 @@ from labkit.survey.session import DEFAULT_STORE, Screen, Visits, names_of, open_
 from labkit.survey.words import LANGUAGES, WORDS, choices, language_of
 from labkit.views.gradio import app
 from labkit.views.gradio.app import LOCAL, LOCAL_HOSTS, PRIVATE, Limits
+from labkit.views.gradio.markup import notices_html
+from labkit.views.gradio.markup import shown as rounded
 from labkit.views.gradio.survey_stage import CSS, SCRIPT, consent_html, stage_html
 
+TITLE, PLACE, SHOWS = "Survey", 4, ()
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}  # a vote waits behind nothing
 
 
@@ -67,7 +70,7 @@ def panel(lab, limits: Limits, visits: Visits | None = None) -> None:
     try:
         visits = visits or visits_of()
     except ValueError as error:  # the studio's other tabs go on
-        gr.HTML(app.notices_html([str(error)]))
+        gr.HTML(notices_html([str(error)]))
         return
     if visits is None:
         for language in LANGUAGES:
@@ -195,7 +198,7 @@ def organiser(visits: Visits, tab: gr.Tab) -> None:
         numbers = ", ".join(f"{n} {what}" for what, n in found.progress.items())
         told = "".join(f"<li>{html.escape(line)}</li>" for line in found.lines)
         return (f"<h2>{html.escape(name)}</h2><p>{numbers}</p>", f"<ul>{told}</ul>", drawn.get("means"), drawn.get("ranking"),
-                found.table.round(2).reset_index(), *files)
+                rounded(found.table).reset_index(), *files)
 
     outputs = [counted, lines, means, ranking, table, csv, as_json]
     for listen in (tab.select, fresh.click, by.input, tongue.input):

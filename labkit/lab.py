@@ -8,33 +8,30 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import nn
 
-from labkit import zoo
-from labkit.data import data_path
-from labkit.fetch import sha256_of
-from labkit.spec import Measure, Method
-
-PAINTERS = ("clip", "guide", "vqgan", "diffusion")  # what a picture is made by; the others look at it
+from labkit.models.kinds import KINDS
+from labkit.precision import resolved
+from labkit.spec import Measure, Method, SpecError
 
 
 class Lab:
-    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), `lab.vqgan`,
-    `lab.diffusion` and `lab.gan` draw, `lab.judge` and `lab.perceptual` look. Loading is locked: one lab serves many
-    visitors. Models are frozen and in eval mode.
+    """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), and so on for every kind
+    of `labkit.models.kinds`. Loading is locked: one lab serves many visitors. Models are frozen and in eval mode.
     """
 
-    def __init__(self, clip: str = "pocket", vqgan: str = "pocket", guide: str | None = None, diffusion: str = "pocket",
-                 device: str | torch.device | None = None, precision: str = "auto"):
-        """`precision` of CLIP's image tower: 'fp32', 'bf16' or 'auto', which is bf16 where the processor multiplies in it."""
-        if precision not in ("auto", "fp32", "bf16"):
-            raise ValueError(f"precision={precision!r}: use 'auto', 'fp32' or 'bf16'")
-        self.names = {"clip": clip, "guide": guide or clip, "vqgan": vqgan, "diffusion": diffusion, "gan": "pocket",
-                      "judge": "pocket", "perceptual": "pocket"}
+    def __init__(self, device: str | torch.device | None = None, precision: str = "auto", **names: str | None):
+        """Names of models by kind, "pocket" unless given. `precision` of CLIP's image tower: "fp32", "bf16" or "auto", which is
+        bf16 where the processor multiplies in it. Raises `SpecError` on a kind that there is not."""
+        if unknown := [kind for kind in names if kind not in KINDS]:
+            raise SpecError(f"{unknown[0]}: a lab has no such kind of model; it has {', '.join(KINDS)}")
+        given = {kind: name for kind, name in names.items() if name is not None}
+        self.names = {kind: given.get(kind) or given.get(record.role_of) or "pocket" for kind, record in KINDS.items()}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.bf16 = native_bf16(self.device) if precision == "auto" else precision == "bf16"
+        self.precision = resolved(precision, self.device)
         self._models: dict[str, object] = {}
         self._lock = threading.RLock()
 
@@ -45,16 +42,22 @@ class Lab:
         return self.model(kind)
 
     @property
+    def bf16(self) -> bool:
+        """Whether CLIP's image tower multiplies in bfloat16."""
+        return self.precision == "bf16"
+
+    @property
     def arguments(self) -> dict[str, str]:
-        """What `Lab(**arguments)` needs to be one like this, in another process."""
-        return {k: self.names[k] for k in ("clip", "vqgan", "guide", "diffusion")} | {"device": str(self.device)}
+        """What `Lab(**arguments)` needs to be one like this, in another process: all that decides pixels."""
+        return self.names | {"device": str(self.device), "precision": self.precision}
 
     def model(self, kind: str):
         """The model of a kind, loaded on first use."""
         with self._lock:
             if kind not in self._models:
-                same = kind == "guide" and self.names["guide"] == self.names["clip"]
-                self._models[kind] = self.model("clip") if same else LOADERS[kind](self, self.names[kind])
+                record, name = KINDS[kind], self.names[kind]
+                same = record.role_of and name == self.names[record.role_of]
+                self._models[kind] = self.model(record.role_of) if same else record.loaded(name, self.device, self.bf16)
             return self._models[kind]
 
     @property
@@ -71,79 +74,18 @@ class Lab:
 
     @property
     def pocket(self) -> bool:
-        """Whether any picture may come from pocket models: then what is shown says so."""
-        return self.draws_with_pocket(PAINTERS)
+        """Whether any picture may come from pocket models where a full-size one could have been named: then what is shown says
+        so."""
+        return self.draws_with_pocket(kind for kind, record in KINDS.items() if record.help)
 
-    def draws_with_pocket(self, kinds: tuple[str, ...]) -> bool:
+    def draws_with_pocket(self, kinds: Iterable[str]) -> bool:
         """Whether one of these kinds draws (it does not only look) and is a pocket model."""
-        return any(self.names[k].startswith("pocket") for k in kinds if k in PAINTERS)
+        return any(KINDS[k].draws and self.names[k] == "pocket" for k in kinds)
 
-    def fresh_copy(self, kind: str):
-        """A trainable copy of a pocket model; for 'clip' with its tokenizer's JSON. The lab's own is left as it was."""
-        if kind == "clip":
-            encoder = self.model("clip")
-            return copy.deepcopy(encoder.model), encoder.tokenizer.json
-        model = self.model(kind)
-        return copy.deepcopy(model.net if kind == "judge" else model)
+    def fresh_copy(self, kind: str) -> nn.Module:
+        """A trainable copy of a kind's module, full-size or pocket. The lab's own is left as it was."""
+        return copy.deepcopy(KINDS[kind].module(self.model(kind))).train().requires_grad_(True)
 
-    def fingerprints(self, kinds: tuple[str, ...]) -> dict[str, dict]:
+    def fingerprints(self, kinds: Iterable[str]) -> dict[str, dict]:
         """Name and sha256 of the models of some kinds, for recipes."""
         return {k: {"name": self.names[k], "sha256": getattr(self.model(k), "sha256", None)} for k in kinds}
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively. A CPU without it would emulate, slower than fp32; asking the
-    processor, not a stopwatch, gives the same answer every time."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    ask = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return device.type == "cpu" and any(f() for f in ask if f)
-
-
-def _load_clip(lab: Lab, name: str):
-    from labkit.clip.encoder import load_encoder
-
-    return load_encoder(name, lab.device, lab.bf16)
-
-
-def _load_vqgan(lab: Lab, name: str):
-    from labkit.models.vqgan import load_vqgan
-
-    return load_vqgan(name, lab.device)
-
-
-def _load_diffusion(lab: Lab, name: str):
-    from labkit.models.diffusion import load_diffusion
-
-    return load_diffusion(name, lab.device)
-
-
-def _load_gan(lab: Lab, name: str):
-    from labkit.models.gan import load_gan
-
-    return load_gan(name, lab.device)
-
-
-def _load_classifier(lab: Lab, kind: str):
-    from labkit.models.judge import VGGClassifier
-
-    path = data_path("models", f"{kind}.safetensors")
-    tensors, about = zoo.load_tensors(path)
-    config = about["config"]
-    net = zoo.load_state(VGGClassifier(config["stages"], config["classes"]), tensors, path.name)
-    net.sha256 = sha256_of(path)
-    return net.to(lab.device).eval().requires_grad_(False)
-
-
-def _load_judge(lab: Lab, name: str):
-    from labkit.metrics.judge import Judge
-
-    return Judge(_load_classifier(lab, "judge"))
-
-
-def _load_perceptual(lab: Lab, name: str):
-    return _load_classifier(lab, "perceptual")
-
-
-LOADERS = {"clip": _load_clip, "guide": _load_clip, "vqgan": _load_vqgan, "diffusion": _load_diffusion, "gan": _load_gan,
-           "judge": _load_judge, "perceptual": _load_perceptual}

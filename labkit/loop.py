@@ -135,7 +135,8 @@ def loop(n: int, parts: Mapping[str, Part], step: Callable[[int], Made], preview
         try:
             made = step(i)
             if not all(math.isfinite(v) for v in made.scores.values()):
-                raise NonFiniteError(f"the scores are no longer numbers ({made.scores})")
+                bad = ", ".join(f"{name} {v}" for name, v in made.scores.items() if not math.isfinite(v))
+                raise NonFiniteError(f"no longer a number: {bad}; lower the learning rate")
         except NonFiniteError as error:
             raise NonFiniteError(f"step {i}: {error}", error.last or last) from None
 

@@ -23,8 +23,8 @@ from labkit.loop import NonFiniteError, Step
 from labkit.prompt import parse
 from labkit.text import TextError, plain, read_words
 
-__all__ = ["MAX_SEED", "MEASURES", "METHODS", "Measure", "Method", "NonFiniteError", "PreviewEvery", "Prompted", "Seed", "Spec",
-           "SpecError", "Step", "Steps", "Training", "explain"]
+__all__ = ["MAX_SEED", "MEASURES", "METHODS", "Batch", "Measure", "Method", "NonFiniteError", "Precision", "PreviewEvery",
+           "Prompted", "Rate", "Scenes", "Seed", "Spec", "SpecError", "Step", "Steps", "Training", "explain"]
 
 MAX_SEED = 2**31 - 1
 MOST_FAULTS = 12  # that are told of one spec
@@ -32,6 +32,9 @@ MOST_FAULTS = 12  # that are told of one spec
 # Fields that many specs have: declared once, each spec gives its default (`steps: Steps = 200`).
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of everything random")]
 Steps = Annotated[int, Field(ge=1, le=500_000, description="Optimiser steps")]
+Batch = Annotated[int, Field(ge=2, le=4096, description="Pictures a step")]
+Rate = Annotated[float, Field(gt=0, le=0.1, description="Peak learning rate")]
+Scenes = Annotated[int, Field(ge=32, le=2_000_000, description="Scenes in the bank")]
 PreviewEvery = Annotated[int, Field(ge=1, le=10_000, description="Steps between previews")]
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -174,9 +177,9 @@ class Training(Method, listed=False):
     """
 
     steps: Steps = 2000
-    batch: int = Field(64, ge=2, le=4096, description="Pictures a step")
-    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
-    scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
+    batch: Batch = 64
+    lr: Rate = 1e-3
+    scenes: Scenes = 100_000
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
     precision: Precision = Field("auto", description="auto: bf16 where the processor multiplies in it, else fp32")
     seed: Seed = 1

@@ -9,7 +9,7 @@ silently wrong.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from labkit.data import data_path
 from labkit.fetch import DownloadError, Progress, download
+from labkit.models.kinds import KINDS, named
 from labkit.weights import (
     WeightsError,
     WeightsMismatch,
@@ -38,25 +39,14 @@ __all__ = [
     "published_path", "read_metadata", "save_tensors",
 ]  # fmt: skip
 
-HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
-HUB = "https://huggingface.co/{}/resolve/main/open_clip_model.safetensors"
-ADM_256 = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt"
-ADM_512 = (
-    "https://huggingface.co/lowlevelware/512x512_diffusion_unconditional_ImageNet/resolve/main/"
-    "512x512_diffusion_uncond_finetune_008100.pt"
-)
-
-
 @dataclass(frozen=True)
 class Entry:
     """One model: `sources` are https addresses or a path below `data/`, `size` is in bytes (about, where no
-    sha256 is known), `config` is what the kind's class is built from, `preprocessing` says what pictures it
-    expects.
+    sha256 is known), `preprocessing` says what pictures it expects.
     """
 
     name: str
     kind: str
-    config: dict = field(hash=False)
     sources: tuple[str, ...]
     sha256: str | None
     size: int
@@ -84,45 +74,9 @@ def cache_dir() -> Path:
 
 def entries() -> list[Entry]:
     """Every model of the registry: the pocket models found in `data/models`, then the full-size ones."""
-    from labkit.models.vqgan import PRESETS
-
-    published = {  # source, size; no checksum is published
-        "imagenet-f16-1024": (HEIBOX.format("8088892a516d4e3baf92"), 958_000_000),
-        "imagenet-f16-16384": (HEIBOX.format("a7530b09fed84f80a887"), 980_000_000),
-        "gumbel-f8": (HEIBOX.format("2e5662443a6b4307b470"), 376_000_000),
-    }
-    vqgans = [
-        Entry(name, "vqgan", PRESETS[name].to_dict(), (source,), None, size, "MIT", "RGB in [-1, 1]")
-        for name, (source, size) in published.items()
-    ]
-    hub = {  # repository, size; `load_openclip` also takes every other name of open_clip
-        "ViT-B-32/openai": ("timm/vit_base_patch32_clip_224.openai", 605_000_000),
-        "ViT-B-16/openai": ("timm/vit_base_patch16_clip_224.openai", 598_000_000),
-        "ViT-B-32/laion2b_s34b_b79k": ("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", 605_000_000),
-    }
-    clips = [
-        Entry(
-            name,
-            kind="clip",
-            config=dict(zip(("architecture", "pretrained"), name.split("/"), strict=True)),
-            sources=(HUB.format(repository),),
-            sha256=None,
-            size=size,
-            licence="MIT",
-            preprocessing="RGB in [0, 1], 224 px, CLIP's mean and std",
-        )
-        for name, (repository, size) in hub.items()
-    ]
-    released = {  # source, sha256 (as mirrors and users found it; their publishers give none), size
-        "imagenet-256": (ADM_256, "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1", 2_211_383_297),
-        "imagenet-512": (ADM_512, "9c111ab89e214862b76e1fa6a1b3f1d329b1a88281885943d2cdbe357ad57648", 2_232_000_000),
-    }
-    adms = [
-        Entry(name, "diffusion", {"architecture": "adm"}, (source,), sha256, size, "MIT", "RGB in [-1, 1]")
-        for name, (source, sha256, size) in released.items()
-    ]
-    pockets = [_pocket_entry(path) for path in sorted(data_path("models").glob("*.safetensors"))]
-    return pockets + vqgans + clips + adms
+    full = [Entry(f.name, kind.name, (f.source,), f.sha256, f.size, "MIT", kind.expects)
+            for kind in KINDS.values() for f in kind.full]
+    return [_pocket_entry(path) for path in sorted(data_path("models").glob("*.safetensors"))] + full
 
 
 def _pocket_entry(path: Path) -> Entry:
@@ -133,7 +87,6 @@ def _pocket_entry(path: Path) -> Entry:
     return Entry(
         name=path.stem,
         kind=about.get("kind", path.stem),
-        config=about.get("config", {}),
         sources=(f"models/{path.name}",),
         sha256=None,
         size=path.stat().st_size,
@@ -203,9 +156,7 @@ def get(name: str, kind: str | None = None, progress: Progress | None = None) ->
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None) -> Path:
     """A published checkpoint -> safetensors that describe themselves; see `labkit.models.convert`."""
-    from labkit.models.convert import convert as convert_checkpoint
-
-    return convert_checkpoint(src, dst, kind)
+    return named("labkit.models.convert:convert")(src, dst, kind)
 
 
 def published_path(wanted: Entry) -> Path:
@@ -277,16 +228,5 @@ def _signature(wanted: Entry) -> dict[str, tuple[int, ...]]:
         with open_tensors(wanted.path) as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
     with torch.device("meta"):
-        if wanted.kind == "clip":
-            import open_clip
-
-            model = open_clip.CLIP(**open_clip.get_model_config(wanted.config["architecture"]))
-        elif wanted.kind == "diffusion":
-            from labkit.models.adm import PRESETS, build
-
-            model = build(PRESETS[wanted.name])
-        else:
-            from labkit.models.vqgan import VQGAN, VQGANConfig
-
-            model = VQGAN(VQGANConfig(**wanted.config))
+        model = named(KINDS[wanted.kind].build)(wanted.name)
     return {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}

@@ -4,13 +4,16 @@ import copy
 import pickle
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
-from labkit import lab as lab_module
 from labkit.lab import Lab
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.models import kinds
+from labkit.models.kinds import KINDS
+from labkit.spec import SpecError
 from tests.conformance import TinyLab, assert_same, condition
 
 
@@ -27,8 +30,9 @@ def counted(monkeypatch):
 
         return load
 
-    for kind in lab_module.LOADERS:
-        monkeypatch.setitem(lab_module.LOADERS, kind, loader(kind))
+    for kind, record in KINDS.items():
+        monkeypatch.setitem(KINDS, kind, replace(record, load=kind))
+    monkeypatch.setattr(kinds, "named", loader)
     return loads
 
 
@@ -51,7 +55,7 @@ def test_many_visitors_load_a_model_once(counted):
 def test_the_guide_is_the_clip_unless_named_otherwise(counted):
     lab = Lab(device="cpu")
     assert lab.guide is lab.clip and counted == ["clip"]
-    other = Lab(guide="pocket-guide", device="cpu")
+    other = Lab(guide="ViT-B-32/openai", device="cpu")
     assert other.guide is not other.clip and counted[1:] == ["guide", "clip"]
 
 
@@ -84,7 +88,7 @@ def test_a_bare_lab_does_not_recurse():
 @pytest.mark.parametrize(("names", "pocket"), [
     ({}, True), ({"clip": "ViT-B-32/openai"}, True), ({"clip": "a", "vqgan": "b"}, True),
     ({"clip": "a", "vqgan": "b", "diffusion": "c"}, False),
-    ({"clip": "a", "vqgan": "b", "diffusion": "c", "guide": "pocket-guide"}, True),
+    ({"clip": "a", "vqgan": "b", "diffusion": "c", "guide": "pocket"}, True),
 ])
 def test_pictures_of_any_pocket_model_say_so(names, pocket):
     assert Lab(**names, device="cpu").pocket is pocket
@@ -93,13 +97,27 @@ def test_pictures_of_any_pocket_model_say_so(names, pocket):
 def test_a_picture_is_a_pocket_model_s_by_what_made_it():
     lab = Lab(clip="a", vqgan="b", device="cpu")
     assert not lab.draws_with_pocket(("guide", "vqgan")) and lab.draws_with_pocket(("guide", "diffusion", "perceptual"))
-    assert not lab.draws_with_pocket(("judge", "perceptual")), "these look"
+    assert lab.draws_with_pocket(("gan",)) and not lab.draws_with_pocket(("judge", "perceptual")), "these look"
 
 
 def test_a_bad_precision_is_named():
-    with pytest.raises(ValueError, match="precision='half': use 'auto', 'fp32' or 'bf16'"):
+    with pytest.raises(ValueError, match="precision='half': use 'auto', 'fp32', 'bf16'"):
         Lab(precision="half", device="cpu")
     assert Lab(precision="bf16", device="cpu").bf16 and not Lab(precision="fp32", device="cpu").bf16
+
+
+def test_the_arguments_make_a_lab_like_it_and_tell_precisions_apart():
+    labs = [Lab(precision=p, device="cpu", vqgan="pixels") for p in ("fp32", "bf16")]
+    assert labs[0].arguments != labs[1].arguments and labs[0].arguments["vqgan"] == "pixels"
+    for lab in labs:
+        again = Lab(**lab.arguments)
+        assert again.arguments == lab.arguments and again.precision == lab.precision
+    assert Lab(device="cpu").arguments["precision"] in ("fp32", "bf16"), "what auto means here, not the word"
+
+
+def test_an_unknown_kind_is_refused_at_the_door():
+    with pytest.raises(SpecError, match="vqvae2: a lab has no such kind of model; it has clip, guide, vqgan"):
+        Lab(vqvae2="pocket")
 
 
 def test_models_are_frozen_and_in_eval_mode():
@@ -107,15 +125,13 @@ def test_models_are_frozen_and_in_eval_mode():
         assert not any(seen["modes"]) and not any(p[0] or p[1] is not None for p in seen["parameters"])
 
 
-@pytest.mark.parametrize("kind", ["clip", "vqgan", "judge", "perceptual"])
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_fresh_copy_can_be_trained_and_the_lab_s_own_stays(kind):
     lab = TinyLab()
     before = condition(lab)
     model = lab.fresh_copy(kind)
-    if kind == "clip":
-        model, text = model
-        assert text == lab.clip.tokenizer.json
-    model.train().requires_grad_(True)
+    assert isinstance(model, torch.nn.Module) and all(m.training for m in model.modules())
+    assert all(p.requires_grad for p in model.parameters())
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)

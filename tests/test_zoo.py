@@ -79,7 +79,7 @@ def test_registry_lists_pocket_and_full_size_models(tmp_path):
     zoo.save_tensors(path, model_of().state_dict(), {"kind": "vqgan", "config": SMALL.to_dict(), "steps": 9})
     pocket = zoo.entry("vqgan", "pocket")
     assert pocket == zoo.entry("vqgan", "vqgan") and pocket.pocket and pocket.at_hand and pocket.path == path
-    assert VQGANConfig(**pocket.config) == SMALL and pocket.size == path.stat().st_size
+    assert pocket.size == path.stat().st_size
     full = zoo.entry("vqgan", "gumbel-f8")
     assert not full.pocket and not full.at_hand
     assert full.sha256 is None and full.sources[0].startswith("https://")
@@ -92,7 +92,6 @@ def test_registry_lists_pocket_and_full_size_models(tmp_path):
 
 def test_a_full_size_clip_is_kept_where_load_openclip_looks(tmp_path):
     clip = zoo.entry("clip", "ViT-B-32/openai")
-    assert clip.config == {"architecture": "ViT-B-32", "pretrained": "openai"}
     assert clip.path == zoo.published_path(clip) == tmp_path / "cache/clip/ViT-B-32/openai.safetensors"
     import open_clip
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit import zoo
-from labkit.data import data_path
-from labkit.fetch import sha256_of
-from labkit.models.clip import MEAN, STD, PocketCLIP, SubwordTokenizer
+from labkit.models.clip import MEAN, STD, SubwordTokenizer
+from labkit.models.load import load_model
+from labkit.models.openclip import load_openclip
 from labkit.text import read_words
+from labkit.world import unknown_words
 
 
 class Encoder:
@@ -82,24 +84,12 @@ class Encoder:
         return len(self.tokenizer.tokenizer(text)["input_ids"])
 
 
-def load_encoder(name: str, device: torch.device | str, bf16: bool = False) -> Encoder:
-    """'pocket', 'pocket-guide', or anything that `load_openclip` takes ('ViT-B-32/openai', 'hf-hub:…', 'local-dir:…')."""
-    if name.startswith("pocket"):
-        from labkit.world import unknown_words
-
-        if name not in POCKET_FILES:
-            raise zoo.WeightsError(f"clip: no pocket CLIP is called {name!r}; there are {', '.join(POCKET_FILES)}")
-        path = data_path("models", f"{POCKET_FILES[name]}.safetensors")
-        tensors, about = zoo.load_tensors(path)
-        model = PocketCLIP.from_dict(about["config"])
-        zoo.load_state(model, tensors, path.name)
-        tokenizer = SubwordTokenizer(about["tokenizer"], model.config.context_length)
-        model = model.to(device, memory_format=torch.channels_last)
-        return Encoder(model, tokenizer, model.config.image_size, MEAN, STD, name, sha256_of(path), unknown_words, bf16)
-    from labkit.models.openclip import load_openclip
-
+def load_encoder(name: str, device: torch.device | str = "cpu", bf16: bool = False) -> Encoder:
+    """The encoder of "pocket", of safetensors that labkit's training wrote, or of anything that `load_openclip` takes
+    ("ViT-B-32/openai", "hf-hub:…", "local-dir:…")."""
+    if name == "pocket" or (name.endswith(".safetensors") and Path(name).is_file()):
+        model = load_model("clip", name, device).to(memory_format=torch.channels_last)
+        tokenizer = SubwordTokenizer(model.about["tokenizer"], model.config.context_length)
+        return Encoder(model, tokenizer, model.config.image_size, MEAN, STD, name, model.sha256, unknown_words, bf16)
     model, tokenizer, preprocess = load_openclip(name, device)
     return Encoder(model, tokenizer, preprocess["size"], preprocess["mean"], preprocess["std"], name, bf16=bf16)
-
-
-POCKET_FILES = {"pocket": "clip", "pocket-guide": "clip_guide"}

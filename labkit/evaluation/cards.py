@@ -15,16 +15,7 @@ import torch
 from labkit import zoo
 from labkit.data import data_path
 from labkit.fetch import sha256_of
-
-TITLES = {
-    "clip": ("Pocket CLIP", "open_clip's `CLIP` with a residual convolutional image tower (`labkit/models/clip.py`)"),
-    "vqgan": ("Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)"),
-    "diffusion": ("Pocket diffusion model", "diffusers' `UNet2DModel` on space-to-depth pixels (`labkit/models/diffusion.py`)"),
-    "gan": ("Pocket GAN", "The generator of the GAN that the lyrics report first proposed (`labkit/models/gan.py`); "
-            "its discriminator is not shipped"),
-    "judge": ("Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance"),
-    "perceptual": ("Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss"),
-}
+from labkit.models.kinds import KINDS
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -52,13 +43,13 @@ def history(name: str) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8")).get(name, []) if path.is_file() else []
 
 
-def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], command: str, notes: str = "") -> Path:
+def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], command: str) -> Path:
     """Write `data/models/NAME.md`; `measured` maps headings to tables or single figures."""
     path = data_path("models", f"{name}.safetensors")
     tensors, about = zoo.load_tensors(path)
-    title, what = TITLES[name]
+    kind = KINDS[name]
     size = sum(t.numel() for t in tensors.values())
-    lines = [f"# {title}", "", f"{what}.", "",
+    lines = [f"# {kind.title}", "", f"{kind.what}.", "",
              f"- **Parameters and buffers**: {size:,}, stored as fp16 safetensors, {path.stat().st_size / 1e6:.1f} MB, "
              f"sha256 `{sha256_of(path)[:16]}…`",
              f"- **Architecture**: `{json.dumps(about['config'])}`",
@@ -74,8 +65,7 @@ def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], 
             lines += [markdown(value), ""]
         else:
             lines += [*(f"- {k}: {v * 100:.1f} %" for k, v in value.items()), ""]
-    if notes:
-        lines += ["## What it is not", "", notes, ""]
+    lines += ["## What it is not", "", kind.note, ""]
     out = data_path("models", f"{name}.md")
     out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return out

@@ -60,3 +60,9 @@ def _timed(asked: tuple[Scene, int], lab) -> Painted:
     x = (x + 1) / 2
     clip = float((lab.clip.encode_image(x) * e).sum())
     return Painted(to_pil(x), pd.DataFrame({"clip": [float("nan"), clip]}), seconds)
+
+
+def gan_figures(lab, n: int) -> dict:
+    """Distance to real scenes, and whether prompts are heeded."""
+    return {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n),
+            f"Heeding its prompt, on {min(n, 200)} held-out combinations": measure_gan(lab, min(n, 200), 1).summary}

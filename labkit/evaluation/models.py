@@ -2,7 +2,8 @@
 
     python -m labkit evaluate clip | judge | vqgan | diffusion | gan | painting
 
-Every function returns a table (rows: all, one per style, held-out) of shares in [0, 1] unless said otherwise.
+Every table has rows for all, one per style and held-out, and shares in [0, 1] unless said otherwise. `…_figures(lab, n)` are
+what the records of `labkit.models.kinds` name: {heading: table, or {name: share}}.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from labkit.clip.retrieval import standings
 from labkit.metrics.judge import Judge
 from labkit.metrics.kid import kid_table
 from labkit.models.judge import HEADS
@@ -115,10 +117,8 @@ def retrieval(lab, n: int = 1000, kind: str = "clip") -> dict[str, float]:
     rng = np.random.default_rng(5)
     text = encoder.encode_text([caption(bank.scene(k), rng, full=True) for k in chosen])
     image = torch.cat([encoder.encode_image((bank.images(chosen[s:s + 250]) + 1) / 2) for s in range(0, n, 250)])
-    cosine = text @ image.T
-    own = cosine.diagonal()[:, None]
-    ranks = {"text→image": (cosine > own).sum(1), "image→text": (cosine.T > own).sum(1)}
-    return {f"{way} R@{k}": float((r < k).float().mean()) for way, r in ranks.items() for k in (1, 5)}
+    ways = zip(("text→image", "image→text"), standings((text @ image.T).cpu()), strict=True)
+    return {f"{way} R@{k}": standing.recall(k) for way, standing in ways for k in (1, 5)}
 
 
 @torch.no_grad()
@@ -151,3 +151,28 @@ def diffusion_table(lab, n: int = 500, steps: int = 100) -> pd.DataFrame:
     parts = [sample(lab.diffusion, min(50, n - s), steps, seed=s) for s in range(0, n, 50)]
     made = (torch.cat(parts) + 1) / 2
     return kid_table(lab.judge, {f"unguided, {steps} steps": made, "other scenes": others}, real)
+
+
+def clip_figures(lab, n: int) -> dict:
+    """Zero-shot classes and retrieval."""
+    return {"Zero-shot": clip_table(lab, n), f"Retrieval among {min(n, 1000):,} scenes": retrieval(lab, min(n, 1000))}
+
+
+def vqgan_figures(lab, n: int) -> dict:
+    """Reconstruction."""
+    return {"Reconstruction": vqgan_table(lab, n)}
+
+
+def diffusion_figures(lab, n: int) -> dict:
+    """Unguided samples."""
+    return {"Unguided samples": diffusion_table(lab, n)}
+
+
+def judge_figures(lab, n: int) -> dict:
+    """What the judge gets right."""
+    return {"Right": classifier_table(lab, "judge", n)}
+
+
+def perceptual_figures(lab, n: int) -> dict:
+    """What the perceptual net's own heads get right."""
+    return {"Right": classifier_table(lab, "perceptual", n)}

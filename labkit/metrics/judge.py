@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from labkit.models.judge import HEADS, VGGClassifier
+from labkit.models.load import load_model
 from labkit.world import Reading, classes, read
 
 
@@ -87,3 +88,8 @@ class Judge:
         """The verdict on a picture and which of the prompt's claims it finds."""
         verdict = self(picture)
         return verdict, verdict.finds(read(prompt))
+
+
+def load_judge(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> Judge:
+    """The judge with its weights: "pocket" or a file. Raises WeightsError and its kin."""
+    return Judge(load_model("judge", name, device))

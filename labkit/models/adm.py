@@ -19,7 +19,6 @@ Published format verified; the released weights were not run here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -30,7 +29,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from labkit import zoo
-from labkit.fetch import sha256_of
+from labkit.models.load import tuples
 from labkit.models.sampler import Belief
 from labkit.models.schedule import linear_alpha_bar
 
@@ -229,6 +228,16 @@ class ADM(nn.Module):
             self.alpha_bar = linear_alpha_bar(1000)
         self.image_size, self.multiple = config.image_size, config.multiple
 
+    @classmethod
+    def from_config(cls, config: dict) -> ADM:
+        """Build from the JSON of its config."""
+        return cls(ADMConfig(**tuples(config)))
+
+    @property
+    def stored(self) -> UNet2DModel:
+        """The module whose weights the file holds."""
+        return self.unet
+
     def forward(self, x: Tensor, t: Tensor) -> Belief:
         n = self.multiple
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % n or x.shape[3] % n:
@@ -243,22 +252,6 @@ class ADM(nn.Module):
         return Belief((x - noise * eps) / signal, eps, share)
 
 
-def load_adm(path: str | os.PathLike, device: str | torch.device = "cpu") -> ADM:
-    """The safetensors at `path`, as `convert` writes them, in fp32, eval mode and frozen; `load_diffusion` also takes names.
-
-    Raises WeightsNotFound, WeightsMismatch or WeightsError.
-    """
-    tensors, about = zoo.load_tensors(path)
-    if about.get("architecture") != "adm" or "config" not in about:
-        raise zoo.WeightsError(
-            f"{path}: says it is {about.get('kind', 'nothing known')!r}, not an ADM; for a published file run "
-            f"`python -m labkit convert {path} DST.safetensors --kind diffusion` first")
-    try:
-        config = ADMConfig(**about["config"])
-    except (TypeError, ValueError) as error:
-        raise zoo.WeightsError(f"{path}: its config does not describe an ADM ({error})") from error
-    with torch.device("meta"):
-        model = ADM(config)
-    zoo.load_state(model.unet, tensors, str(path))
-    model.sha256 = sha256_of(path)
-    return model.to(device).eval().requires_grad_(False)
+def bare(name: str) -> UNet2DModel:
+    """The network of a name in PRESETS, without its weights."""
+    return build(PRESETS[name])

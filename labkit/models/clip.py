@@ -7,12 +7,14 @@ learns 64-pixel scenes far faster than a ViT of its size. Its embedding is the m
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from tokenizers import Tokenizer
 from torch import nn
+
+from labkit.models.load import tuples
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 PAD, START, END = "<pad>", "<start>", "<end>"
@@ -84,14 +86,9 @@ class PocketCLIP(CLIP):
         return nn.functional.normalize(x, dim=-1) if normalize else x
 
     @classmethod
-    def from_dict(cls, config: dict) -> PocketCLIP:
-        """Build from the JSON of `config_dict`."""
-        lists = {k: tuple(v) for k, v in config.items() if isinstance(v, list)}
-        return cls(PocketCLIPConfig(**{**config, **lists}))
-
-    def config_dict(self) -> dict:
-        """The architecture as JSON-able numbers."""
-        return asdict(self.config)
+    def from_config(cls, config: dict) -> PocketCLIP:
+        """Build from the JSON of its config."""
+        return cls(PocketCLIPConfig(**tuples(config)))
 
 
 class SubwordTokenizer:

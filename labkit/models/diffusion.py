@@ -12,14 +12,13 @@ would teach nothing and have guidance divide by √ᾱ ≈ 0. What is linear in 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from labkit import zoo
-from labkit.models.load import load_model, weights_path
+from labkit.models.load import load_model, tuples
 from labkit.models.precondition import BlockWiener
 from labkit.models.sampler import Belief
 from labkit.models.schedule import cosine_alpha_bar
@@ -76,20 +75,11 @@ class PocketDiffusion(nn.Module):
         return Belief(signal * x - noise * v, noise * x + signal * v, None)
 
     @classmethod
-    def from_dict(cls, config: dict) -> PocketDiffusion:
-        """Build from the JSON of `config_dict`."""
-        return cls(PocketDiffusionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
-
-    def config_dict(self) -> dict:
-        """The architecture as JSON-able numbers."""
-        return asdict(self.config)
+    def from_config(cls, config: dict) -> PocketDiffusion:
+        """Build from the JSON of its config."""
+        return cls(PocketDiffusionConfig(**tuples(config)))
 
 
-def load_diffusion(name: str, device: str | torch.device = "cpu"):
+def load_diffusion(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> nn.Module:
     """A denoiser with its weights, in fp32, eval mode and frozen: "pocket", a full-size name of the zoo or a file."""
-    path = weights_path("diffusion", name)
-    if zoo.read_metadata(path).get("architecture") == "adm":
-        from labkit.models.adm import load_adm
-
-        return load_adm(path, device)
-    return load_model(path, "diffusion", PocketDiffusion.from_dict, "a diffusion model", device)
+    return load_model("diffusion", name, device)

@@ -11,13 +11,13 @@ shuffles the last channels into pixels; noise and phrase set scale and shift of 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.models.load import load_model, weights_path
+from labkit.models.load import load_model, tuples
 
 KINDS = ("conv", "ffnn")
 SIDE = 64  # of the pictures
@@ -158,13 +158,9 @@ class PocketGAN(nn.Module):
         return self(self.noise(len(embeddings), seed).to(self.centre.device), embeddings.to(self.centre))
 
     @classmethod
-    def from_dict(cls, config: dict) -> PocketGAN:
-        """Build from the JSON of `config_dict`."""
-        return cls(GANConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
-
-    def config_dict(self) -> dict:
-        """The architecture as JSON-able numbers."""
-        return asdict(self.config)
+    def from_config(cls, config: dict) -> PocketGAN:
+        """Build from the JSON of its config."""
+        return cls(GANConfig(**tuples(config)))
 
 
 class Discriminator(nn.Module):
@@ -207,6 +203,6 @@ class Discriminator(nn.Module):
         return self.score(self.features(x, seen), e)
 
 
-def load_gan(name: str, device: str | torch.device = "cpu") -> PocketGAN:
+def load_gan(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> PocketGAN:
     """The generator with its weights, in fp32, eval mode and frozen: "pocket" or a file. Raises WeightsError and its kin."""
-    return load_model(weights_path("gan", name), "gan", PocketGAN.from_dict, "a GAN's generator", device)
+    return load_model("gan", name, device)

@@ -7,30 +7,44 @@ learned weights). Neither shares architecture, seed or data stream with the CLIP
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
+
+from labkit.models.load import load_model
 
 HEADS = ("subject", "colour", "setting", "style")
 
 
+@dataclass(frozen=True)
+class VGGConfig:
+    """Widths of each stage's convolutions (a max-pool halves the side after each stage but the last), and how many classes each
+    attribute has."""
+
+    stages: list[list[int]]
+    classes: dict[str, int]
+
+
 class VGGClassifier(nn.Module):
-    """(B, 3, 64, 64) in [-1, 1] → logits per attribute: dict of (B, classes).
+    """(B, 3, 64, 64) in [-1, 1] → logits per attribute: dict of (B, classes)."""
 
-    `stages` lists the widths of each stage's convolutions; a max-pool halves the side after each stage but the last.
-    """
-
-    def __init__(self, stages: list[list[int]], classes: dict[str, int]):
+    def __init__(self, config: VGGConfig):
         super().__init__()
-        self.config = {"stages": [list(s) for s in stages], "classes": dict(classes)}
-        before, blocks = 3, []
-        for widths in stages:
+        self.config, before, blocks = config, 3, []
+        for widths in config.stages:
             convs = []
             for width in widths:
                 convs += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
                 before = width
             blocks.append(nn.Sequential(*convs))
         self.stages = nn.ModuleList(blocks)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * before, n) for name, n in classes.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * before, n) for name, n in config.classes.items()})
+
+    @classmethod
+    def from_config(cls, config: dict) -> VGGClassifier:
+        """Build from the JSON of its config."""
+        return cls(VGGConfig(**config))
 
     def features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The activations after each stage, finest first: [(B, C_k, H/2^k, W/2^k)]."""
@@ -58,3 +72,8 @@ def perceptual_distance(net: VGGClassifier, x: torch.Tensor, y: torch.Tensor) ->
         a, b = (f / (f.square().sum(1, keepdim=True) + 1e-6).sqrt() for f in (a, b))
         total = total + (a - b).square().sum(1).mean(dim=(1, 2))
     return total / len(net.stages)
+
+
+def load_perceptual(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> VGGClassifier:
+    """The perceptual net with its weights, frozen: "pocket" or a file. Raises WeightsError and its kin."""
+    return load_model("perceptual", name, device)

@@ -1,8 +1,9 @@
-"""From a name or a file to a model with its weights: one way for every architecture of ours."""
+"""From a name or a file to a model with its weights: one way for every kind of model of ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,33 +11,49 @@ from torch import nn
 
 from labkit import zoo
 from labkit.fetch import sha256_of
+from labkit.models.kinds import KINDS, named
+from labkit.weights import PICKLES
 
 
-def weights_path(kind: str, name: str, endings: tuple[str, ...] = (".safetensors",)) -> Path:
+def weights_path(kind: str, name: str | os.PathLike) -> Path:
     """The file of a name of the zoo, or the file itself. Raises WeightsNotFound."""
     path = Path(name)
-    if path.suffix in endings or path.is_file():
+    if path.suffix in (".safetensors", *PICKLES) or path.is_file():
         return path
-    entry = zoo.entry(kind, name)
+    entry = zoo.entry(kind, os.fspath(name))
     if not entry.at_hand:
         raise zoo.not_found(entry)
     return entry.path
 
 
-def load_model(path: Path, kind: str, build: Callable[[dict], nn.Module], called: str, device: str | torch.device = "cpu",
-               remedy: str = "") -> nn.Module:
-    """The model that `build` makes of the file's config, with the file's weights: fp32, eval mode and frozen, and its `sha256`.
-
-    `called` is what errors name it, `remedy` what they advise for a file of another kind. Raises WeightsError and its kin.
-    """
+def load_model(kind: str, name: str | os.PathLike, device: str | torch.device = "cpu") -> nn.Module:
+    """The model of a kind (see `labkit.models.kinds`) that "pocket", a name of the zoo or a file holds: fp32, eval mode and
+    frozen, with its file's `sha256` and what the file says `about` itself. Raises WeightsError and its kin."""
+    path = weights_path(kind, name)
     tensors, about = zoo.load_tensors(path)
-    if about.get("kind") != kind or "config" not in about:
-        raise zoo.WeightsError(f"{path}: says it is {about.get('kind', 'nothing known')!r}, not {called}{remedy}")
+    record, architecture = KINDS[kind], about.get("architecture", "")
+    if about.get("kind") != kind or "config" not in about or architecture not in dict(record.models):
+        said = " ".join(filter(None, [str(about.get("kind", "nothing known")), str(architecture)]))
+        remedy = (f"; for a published file run `python -m labkit convert {path} DST.safetensors --kind {kind}` first"
+                  if record.convert else "")
+        raise zoo.WeightsError(f"{path}: says it is {said!r}, not {kind!r}{remedy}")
     try:
         with torch.device("meta"):
-            model = build(about["config"])
-    except (TypeError, ValueError) as error:
-        raise zoo.WeightsError(f"{path}: its config does not describe {called} ({error})") from error
-    model = zoo.load_state(model, tensors, str(path))
-    model.sha256 = sha256_of(path)
+            model = named(dict(record.models)[architecture]).from_config(about["config"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise zoo.WeightsError(f"{path}: its config does not describe a model of kind {kind!r} ({error})") from error
+    zoo.load_state(getattr(model, "stored", model), tensors, str(path))
+    if any(t.is_meta for t in [*model.parameters(), *model.buffers()]):  # what no file holds, as CLIP's causal mask: made anew
+        model = zoo.load_state(named(dict(record.models)[architecture]).from_config(about["config"]), tensors, str(path))
+    model.sha256, model.about = sha256_of(path), about
     return model.to(device).eval().requires_grad_(False)
+
+
+def config_of(model: nn.Module) -> dict:
+    """A model's architecture as JSON-able values; `type(model).from_config` is the way back."""
+    return asdict(model.config)
+
+
+def tuples(config: dict) -> dict:
+    """A config as JSON gives it back, its lists as the tuples that a frozen dataclass holds."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}

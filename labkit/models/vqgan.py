@@ -8,6 +8,8 @@ pocket model and the full-size ones are the same class with another `VQGANConfig
     x (B,3,H,W) in [-1,1] --encode--> z_q (B,C,H/f,W/f), indices (B,H/f,W/f) --decode--> x (B,3,H,W)
 """
 
+from __future__ import annotations
+
 import logging
 import os
 from dataclasses import asdict, dataclass
@@ -18,9 +20,8 @@ from taming.modules.vqvae.quantize import GumbelQuantize, VectorQuantizer2
 from torch import Tensor, nn
 
 from labkit.models.codebook import lookup, snap, straight_through
-from labkit.models.load import load_model, weights_path
+from labkit.models.load import load_model, tuples
 from labkit.models.pixels import Pixels
-from labkit.weights import PICKLES
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,11 @@ class VQGAN(nn.Module):
         """The embedding table (n_embed, embed_dim) as the decoder sees it; a parameter."""
         return self.quantize.codebook
 
+    @classmethod
+    def from_config(cls, config: dict) -> VQGAN:
+        """Build from the JSON of its config."""
+        return cls(VQGANConfig(**tuples(config)))
+
     def _features(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.f or x.shape[3] % self.f:
             raise ValueError(
@@ -204,15 +210,15 @@ class VQGAN(nn.Module):
         return self.decode(self.encode(x)[0])
 
 
-def load_vqgan(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> VQGAN:
+def bare(name: str) -> VQGAN:
+    """The full-size model of a name in PRESETS, without its weights."""
+    return VQGAN(PRESETS[name])
+
+
+def load_vqgan(name: str | os.PathLike, device: str | torch.device = "cpu", bf16: bool = False) -> VQGAN:
     """A VQGAN with its weights, in fp32, eval mode and frozen.
 
     "pocket", "pixels" (none: the pixels themselves), one of PRESETS (from the cache; `python -m labkit zoo get NAME`
     puts it there) or the path of safetensors as `convert` writes them. Raises WeightsNotFound, WeightsMismatch or WeightsError.
     """
-    name = os.fspath(name_or_path)
-    if name == "pixels":
-        return Pixels().to(device)
-    path = weights_path("vqgan", name, (".safetensors", *PICKLES))
-    remedy = f"; for a file with taming's keys run `python -m labkit convert {path} DST.safetensors` first"
-    return load_model(path, "vqgan", lambda config: VQGAN(VQGANConfig(**config)), "a VQGAN", device, remedy)
+    return Pixels().to(device) if os.fspath(name) == "pixels" else load_model("vqgan", name, device)

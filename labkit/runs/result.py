@@ -128,7 +128,7 @@ class Result:
 
 def recipe_of(spec: Method | None, lab) -> dict:
     """How a picture is made, before the first step; `steps_done` is 0."""
-    here = environment(getattr(lab, "device", "cpu"))
+    here = environment(getattr(lab, "device", "cpu")) | {"precision": getattr(lab, "precision", "fp32")}
     recipe = {"labkit": here["labkit"]}
     if spec is not None:
         recipe |= {

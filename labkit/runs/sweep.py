@@ -89,8 +89,8 @@ def run_cell(spec: Method, lab, folder: str) -> dict:
 
 
 def _run_cell(spec: Method, lab, folder: Path) -> dict:
-    models = lab.fingerprints(spec.needs)
-    made_by = hashlib.sha256(json.dumps(models, sort_keys=True).encode()).hexdigest()[:8]
+    made_by = lab.fingerprints(spec.needs) | {"precision": getattr(lab, "precision", "fp32")}
+    made_by = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / f"{spec.digest()}-{made_by}.png"
     if path.exists():
         return _row(path, skipped=True)

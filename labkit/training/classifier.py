@@ -15,57 +15,57 @@ import torch.nn.functional as F
 from PIL import Image
 from pydantic import Field
 
-from labkit.models.judge import HEADS, VGGClassifier
-from labkit.spec import MAX_SEED, Step, Training
+from labkit.loop import Made, Rng, Step, loop
+from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
+from labkit.models.load import config_of
+from labkit.precision import autocast
+from labkit.spec import Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
 from labkit.training.augment import perturb, reconstruction, spoil
 from labkit.training.bank import SceneBank, scene_bank
-from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import classes, world_hash
 
 
-class TrainClassifier(Training):
+class TrainClassifier(Training, listed=False):
     """What judge and perceptual net share."""
 
     name: ClassVar[str] = ""
     split: ClassVar[str] = "train"
     stages: ClassVar[list[list[int]]] = []
 
-    steps: int = Field(3000, ge=1, le=200_000, description="Optimiser steps")
-    batch: int = Field(128, ge=8, le=4096, description="Pictures a step")
-    lr: float = Field(2e-3, gt=0, le=0.1, description="Peak learning rate of AdamW")
-    scenes: int = Field(60_000, ge=64, le=2_000_000, description="Scenes in the bank")
-    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
+    steps: Steps = 3000
+    batch: Batch = 128
+    lr: Rate = 2e-3
+    scenes: Scenes = 60_000
     reconstruct: bool = Field(False, description="Pass a fifth of the pictures through the pocket VQGAN")
     radius: float = Field(0.0, ge=0, le=20, description="L2 radius of an adversarial step on [-1, 1] pixels; 0: none")
-    bf16: bool = Field(True, description="bfloat16 autocast")
-    seed: int = Field(11, ge=0, le=MAX_SEED, description="Seed of weights and batches")
-    preview_every: int = Field(250, ge=1, description="Steps between sample sheets")
+    seed: Seed = 11
+    preview_every: PreviewEvery = 250
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        acc = accelerator(lab.device, self.bf16)
-        bank = scene_bank(self.split, self.scenes)
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank(self.split, self.scenes)
         if self.warm:
             model = lab.fresh_copy(self.name)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
-                model = VGGClassifier(self.stages, {a: len(classes(a)) for a in HEADS})
-        model = model.to(acc.device, memory_format=torch.channels_last).train().requires_grad_(True)
+                model = VGGClassifier(VGGConfig(self.stages, {a: len(classes(a)) for a in HEADS}))
+        model = model.to(device, memory_format=torch.channels_last).train().requires_grad_(True)
         averaged = average(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, weight_decay=0.02)
-        net, optimiser = acc.prepare(model, optimiser)
         reconstruct = reconstruction(lab.vqgan) if self.reconstruct else None
 
-        def step(i: int, rng) -> dict[str, float]:
+        def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             index = rng.np.integers(len(bank), size=self.batch)
-            targets = {a: t.to(acc.device) for a, t in bank.targets(index).items()}
-            x = spoil(bank.images(index), rng.torch, share=0.4, reconstruct=reconstruct).to(acc.device)
+            targets = {a: t.to(device) for a, t in bank.targets(index).items()}
+            x = spoil(bank.images(index), rng.torch, share=0.4, reconstruct=reconstruct).to(device)
             x = x.contiguous(memory_format=torch.channels_last)
 
             def look(pictures):
-                with acc.autocast():
-                    return net(pictures)
+                with cast:
+                    return model(pictures)
 
             def cross_entropy(logits, a):
                 return -(targets[a] * F.log_softmax(logits[a].float(), dim=1)).sum(1).mean()
@@ -79,19 +79,19 @@ class TrainClassifier(Training):
                 right = targets[a].gather(1, logits[a].argmax(1, keepdim=True))[some] > 0
                 hits[a] = float(right.float().mean()) if some.any() else 1.0
             optimiser.zero_grad()
-            acc.backward(total)
+            total.backward()
             optimiser.step()
             update_average(averaged, model)
-            return {"loss": float(total.detach()), **hits}
+            scores = {"loss": float(total.detach()), **hits}
+            return Made(scores, lambda: sheet(averaged.module, bank), {"weights": weights})
 
         def weights():
             return averaged.module.state_dict(), {
-                "kind": self.name, "config": averaged.module.config, "world": world_hash(),
+                "kind": self.name, "config": config_of(averaged.module), "world": world_hash(),
                 "classes": {a: classes(a) for a in HEADS}, "trained": self.model_dump()}
 
-        parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
-        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module, bank),
-                                  weights, self.preview_every, resume)
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
 class TrainJudge(TrainClassifier):
@@ -107,7 +107,7 @@ class TrainPerceptual(TrainClassifier):
 
     name: ClassVar[str] = "perceptual"
     stages: ClassVar[list[list[int]]] = [[24, 24], [48, 48], [96, 96], [128, 128]]
-    seed: int = Field(23, ge=0, le=MAX_SEED, description="Seed of weights and batches")
+    seed: Seed = 23
 
 
 @torch.no_grad()

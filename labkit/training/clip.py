@@ -15,12 +15,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from pydantic import Field
+from torch import nn
 
+from labkit.loop import Made, Rng, Step, loop
 from labkit.models.clip import PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
-from labkit.spec import MAX_SEED, Step, Training
+from labkit.models.load import config_of
+from labkit.precision import autocast
+from labkit.spec import MAX_SEED, Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
 from labkit.training.augment import perturb, reconstruction, spoil
 from labkit.training.bank import SceneBank, scene_bank
-from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import caption, words, world_hash
 
 JUNK = "hallelujah yesterday electric velvet forever stranger whisper tomorrow broken dream".split()
@@ -32,60 +36,57 @@ LEARNT, ATTACKED = (1.0, 0.5, 0.5, 0.5), (1.0, 0.0, 0.0, 0.0)
 class TrainCLIP(Training):
     """Pocket CLIP (zero-shot classes, retrieval, and the gradient that paints)."""
 
-    steps: int = Field(2000, ge=1, le=200_000, description="Optimiser steps")
-    batch: int = Field(256, ge=8, le=4096, description="Pictures a step")
-    lr: float = Field(2e-3, gt=0, le=0.1, description="Peak learning rate of AdamW")
+    steps: Steps = 2000
+    batch: Batch = 256
+    lr: Rate = 2e-3
     radius: float = Field(0.0, ge=0, le=20, description="L2 radius of the adversarial steps on [-1, 1] pixels; 0: none")
     attack: int = Field(1, ge=1, le=20, description="Adversarial steps a batch")
-    scenes: int = Field(100_000, ge=64, le=2_000_000, description="Scenes in the bank")
-    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
+    scenes: Scenes = 100_000
     reconstruct: float = Field(0.0, ge=0, le=1, description="Share of the pictures passed through the pocket VQGAN")
-    bf16: bool = Field(True, description="bfloat16 autocast")
-    seed: int = Field(1, ge=0, le=MAX_SEED, description="Seed of weights, batches and captions")
-    preview_every: int = Field(200, ge=1, description="Steps between sample sheets")
+    seed: Seed = 1
+    preview_every: PreviewEvery = 200
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        acc = accelerator(lab.device, self.bf16)
-        bank = scene_bank("train", self.scenes)
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
         torch_seed = torch.Generator().manual_seed(self.seed)
         if self.warm:
-            model, text_json = lab.fresh_copy("clip")
+            model, text_json = lab.fresh_copy("clip"), lab.clip.tokenizer.json
         else:
             text_json = train_tokenizer(_texts(bank, 20_000), PocketCLIPConfig.vocab_size)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=torch_seed)))
                 model = PocketCLIP(PocketCLIPConfig())
         tokenizer = SubwordTokenizer(text_json, model.config.context_length)
-        model = model.to(acc.device, memory_format=torch.channels_last).train().requires_grad_(True)
+        model = model.to(device, memory_format=torch.channels_last).train().requires_grad_(True)
         averaged = average(model)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
                                        {"params": others, "weight_decay": 0.0}], lr=self.lr, betas=(0.9, 0.98))
-        net, optimiser = acc.prepare(model, optimiser)
         reconstruct = reconstruction(lab.vqgan) if self.reconstruct else None
 
-        def step(i: int, rng) -> dict[str, float]:
+        def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             index = rng.np.integers(len(bank), size=self.batch)
             scenes = [bank.scene(k) for k in index]
             texts = [spoken(caption(s, rng.np), rng.np) for s in scenes]
             names = [class_captions(a, rng.np) for a in ATTRIBUTES]
             found = bank.targets(index)
-            targets = [found[a].to(acc.device) for a in ATTRIBUTES]
-            same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32, device=acc.device)
+            targets = [found[a].to(device) for a in ATTRIBUTES]
+            same = torch.tensor([[a == b for b in texts] for a in texts], dtype=torch.float32, device=device)
             x = spoil(bank.images(index), rng.torch, reconstruct=reconstruct, reconstructed=self.reconstruct)
-            x = x.to(acc.device)
+            x = x.to(device)
             x = x.contiguous(memory_format=torch.channels_last)
-            with acc.autocast():
+            with cast:
                 # The short captions apart from the long ones: a batch is as wide as its longest text.
-                parts = [model.encode_text(tokenizer(t).to(acc.device)).float() for t in (texts, sum(names, []))]
+                parts = [model.encode_text(tokenizer(t).to(device)).float() for t in (texts, sum(names, []))]
                 text = F.normalize(torch.cat(parts), dim=-1)
             scale = model.logit_scale.exp().clamp(max=100)
 
             def loss(pictures, text=text, scale=scale, weights=LEARNT):
-                with acc.autocast():
-                    image = net.visual(pictures) if hasattr(net, "visual") else net.module.visual(pictures)
+                with cast:
+                    image = model.visual(pictures)
                 return clip_loss(F.normalize(image.float(), dim=-1), text, scale, same, targets, weights)
 
             if self.radius:
@@ -94,20 +95,20 @@ class TrainCLIP(Training):
                 x = perturb(x, lambda p: loss(p, frozen, fixed, ATTACKED)[0], self.radius, rng.torch, self.attack)
             total, hit = loss(x)
             optimiser.zero_grad()
-            acc.backward(total)
-            acc.clip_grad_norm_(model.parameters(), 1.0)
+            total.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            return {"loss": float(total.detach()), "retrieval": hit}
+            scores = {"loss": float(total.detach()), "retrieval": hit}
+            return Made(scores, lambda: sheet(averaged.module, tokenizer, bank), {"weights": weights})
 
         def weights():
-            meta = {"kind": "clip", "config": averaged.module.config_dict(), "tokenizer": text_json,
+            meta = {"kind": "clip", "config": config_of(averaged.module), "tokenizer": text_json,
                     "world": world_hash(), "trained": self.model_dump()}
             return averaged.module.state_dict(), meta
 
-        parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
-        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module, tokenizer, bank),
-                                  weights, self.preview_every, resume)
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
 def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor,

@@ -14,70 +14,68 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import Field
+from torch import nn
 
 from labkit.image import grid, to_pil
+from labkit.loop import Made, Rng, Step, loop
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
+from labkit.models.load import config_of
 from labkit.models.sampler import sample
 from labkit.models.schedule import add_noise
-from labkit.spec import MAX_SEED, Step, Training
+from labkit.precision import autocast
+from labkit.spec import Batch, PreviewEvery, Scenes, Seed, Steps, Training
 from labkit.training.bank import scene_bank
-from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
 
 class TrainDiffusion(Training):
     """Pocket diffusion model (unconditional; CLIP guides it)."""
 
-    steps: int = Field(4000, ge=1, le=500_000, description="Optimiser steps")
-    batch: int = Field(32, ge=2, le=1024, description="Pictures a step")
-    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate of AdamW")
-    scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
-    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
-    bf16: bool = Field(True, description="bfloat16 autocast")
-    seed: int = Field(51, ge=0, le=MAX_SEED, description="Seed of weights, batches, times and noise")
-    preview_every: int = Field(500, ge=1, description="Steps between sample sheets")
+    steps: Steps = 4000
+    batch: Batch = 32
+    scenes: Scenes = 100_000
+    seed: Seed = 51
+    preview_every: PreviewEvery = 500
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        acc = accelerator(lab.device, self.bf16)
-        bank = scene_bank("train", self.scenes)
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = lab.fresh_copy("diffusion") if self.warm else PocketDiffusion(PocketDiffusionConfig())
         if not self.warm:
             model.wiener.fit(bank.images(range(min(500, len(bank)))))
-        model = model.to(acc.device).train().requires_grad_(True)
+        model = model.to(device).train().requires_grad_(True)
         averaged = average(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
-        net, optimiser = acc.prepare(model, optimiser)
 
-        def step(i: int, rng) -> dict[str, float]:
+        def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
-            x0 = bank.images(rng.np.integers(len(bank), size=self.batch)).to(acc.device).contiguous()
+            x0 = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
             # One time of each of `batch` equally likely parts of the schedule: the same expectation with less variance.
             u = (torch.arange(self.batch) + torch.rand(self.batch, generator=rng.torch)) / self.batch
             t = (u**0.75 * len(model.alpha_bar)).long().clamp(max=len(model.alpha_bar) - 1)
             a = model.alpha_bar[t]
-            eps = torch.randn(x0.shape, generator=rng.torch).to(acc.device)
+            eps = torch.randn(x0.shape, generator=rng.torch).to(device)
             x = add_noise(x0, eps, a)
             v = add_noise(eps, -x0, a)
-            with acc.autocast():
-                guess = net.v(x, t.to(acc.device)) if hasattr(net, "v") else net.module.v(x, t.to(acc.device))
+            with cast:
+                guess = model.v(x, t.to(device))
             loss = F.mse_loss(guess.float(), v)
             optimiser.zero_grad()
-            acc.backward(loss)
-            acc.clip_grad_norm_(model.parameters(), 1.0)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            return {"loss": float(loss.detach())}
+            return Made({"loss": float(loss.detach())}, lambda: sheet(averaged.module), {"weights": weights})
 
         def weights():
-            return averaged.module.state_dict(), {"kind": "diffusion", "config": model.config_dict(), "world": world_hash(),
+            return averaged.module.state_dict(), {"kind": "diffusion", "config": config_of(model), "world": world_hash(),
                                                   "trained": self.model_dump()}
 
-        parts = {"model": model, "averaged": averaged, "optimiser": optimiser}
-        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module), weights,
-                                  self.preview_every, resume)
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
 def sheet(model, n: int = 32) -> Image.Image:

@@ -28,10 +28,13 @@ from PIL import Image
 from pydantic import Field
 
 from labkit.image import grid, to_pil
+from labkit.loop import Made, Rng, Step, loop
 from labkit.models.gan import CRITIC_SIDES, Discriminator, GANConfig, PocketGAN
-from labkit.spec import MAX_SEED, Step, Training
+from labkit.models.load import config_of
+from labkit.precision import autocast
+from labkit.spec import PreviewEvery, Scenes, Seed, Training
 from labkit.training.bank import SceneBank, scene_bank
-from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import caption, world_hash
 
 LAZY = 8  # steps from one R1 to the next
@@ -50,18 +53,17 @@ class TrainGAN(Training):
     seek: float = Field(0.5, ge=0, le=100, description="μ: weight of the pull apart of a phrase's pictures; 0: none")
     perceptual: bool = Field(True, description="The discriminator also sees the perceptual net's features")
     flat: bool = Field(True, description="Only flat scenes with one subject: what an hour of CPU can learn")
-    scenes: int = Field(10_000, ge=32, le=2_000_000, description="Scenes in the bank")
+    scenes: Scenes = 10_000
     warm: bool = Field(False, description="Start the generator from the shipped weights (a warm start)")
-    bf16: bool = Field(True, description="bfloat16 autocast")
-    seed: int = Field(71, ge=0, le=MAX_SEED, description="Seed of weights, captions, batches and noise")
-    preview_every: int = Field(100, ge=1, description="Steps between sample sheets")
+    seed: Seed = 71
+    preview_every: PreviewEvery = 100
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        acc = accelerator(lab.device, self.bf16)
+        device, cast = lab.device, autocast(lab.device, self.precision)
         fixed = {"style": "flat", "two": False} if self.flat else {}
-        bank = scene_bank("train", self.scenes, **fixed)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **fixed)
         texts = caption_embeddings(lab.clip, bank, self.seed)
-        eye = lab.fresh_copy("perceptual").to(acc.device).eval().requires_grad_(False) if self.perceptual else None
+        eye = lab.fresh_copy("perceptual").to(device).eval().requires_grad_(False) if self.perceptual else None
 
         def look(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """What the trained eye sees of pictures, at the discriminator's levels."""
@@ -70,29 +72,28 @@ class TrainGAN(Training):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             new = PocketGAN(GANConfig(self.generator, embed=texts.shape[1]))
-            taps = {f.shape[-1]: f.shape[1] for f in look(torch.zeros(1, 3, 64, 64, device=acc.device))}
+            taps = {f.shape[-1]: f.shape[1] for f in look(torch.zeros(1, 3, 64, 64, device=device))}
             critic = Discriminator(texts.shape[1], taps=taps)
         model = lab.fresh_copy("gan") if self.warm else new
         model.measure(texts)
-        model, critic = model.to(acc.device).train().requires_grad_(True), critic.to(acc.device)
+        model, critic = model.to(device).train().requires_grad_(True), critic.to(device)
         averaged = average(model)
         paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.5, 0.99))
         criticise = torch.optim.Adam(critic.parameters(), lr=self.lr / 4, betas=(0.5, 0.99))
-        net, critic_net, paint, criticise = acc.prepare(model, critic, paint, criticise)
 
-        def step(i: int, rng) -> dict[str, float]:
+        def step(i: int) -> Made:
             lr = cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1))
             set_lr(paint, lr)
             set_lr(criticise, lr / 4)  # with a trained eye it is ahead anyway
             index = rng.np.integers(len(bank), size=self.batch)
-            x, e = bank.images(index).to(acc.device).contiguous(), texts[index].to(acc.device)
-            flip = (torch.rand(self.batch, 1, 1, 1, generator=rng.torch) < 0.5).to(acc.device)
+            x, e = bank.images(index).to(device).contiguous(), texts[index].to(device)
+            flip = (torch.rand(self.batch, 1, 1, 1, generator=rng.torch) < 0.5).to(device)
             x = torch.where(flip, x.flip(-1), x)  # the world's captions of one subject know no left and right
-            z = torch.randn(self.batch, model.config.noise, generator=rng.torch).to(acc.device)
+            z = torch.randn(self.batch, model.config.noise, generator=rng.torch).to(device)
             said = e[:(self.batch + 1) // 2].repeat(2, 1)[:self.batch]  # what is painted: two noises for each phrase
             c, c_said = model.standard(e), model.standard(said)
-            with acc.autocast():
-                fake = net(z, said)
+            with cast:
+                fake = model(z, said)
                 with torch.no_grad():
                     seen_real = look(x)
                 seen_fake = look(fake)  # once for both nets: the eye is frozen
@@ -103,15 +104,15 @@ class TrainGAN(Training):
             out = {}
             if self.r1 and i % LAZY == 0:
                 some = slice(0, max(1, self.batch // 2))  # in fp32, as a gradient's gradient wants it
-                penalty = gradient_penalty(lambda y: critic_net(y, c[some], look(y)), x[some])
+                penalty = gradient_penalty(lambda y: critic(y, c[some], look(y)), x[some])
                 total = total + LAZY * self.r1 / 2 * penalty
                 out["r1"] = float(penalty.detach())
             criticise.zero_grad()
-            acc.backward(total)
+            total.backward()
             criticise.step()
             critic.requires_grad_(False)
-            with acc.autocast():
-                answer = critic_net(fake, c_said, seen_fake).float()
+            with cast:
+                answer = critic(fake, c_said, seen_fake).float()
             game = F.softplus(-answer).mean()
             total = game
             if self.clip:
@@ -123,21 +124,21 @@ class TrainGAN(Training):
                 total = total - self.seek * apart.clamp(1e-3, APART).log().mean()
                 out["apart"] = float(apart.detach().mean())
             paint.zero_grad()
-            acc.backward(total)
+            total.backward()
             paint.step()
             critic.requires_grad_(True)
             update_average(averaged, model)
-            return {"loss": float(total.detach()), "critic": float(critic_loss.detach()), "game": float(game.detach()),
+            told = {"loss": float(total.detach()), "critic": float(critic_loss.detach()), "game": float(game.detach()),
                     "real": float(scores[0].detach().mean()), "painted": float(scores[1].detach().mean()),
                     "wrong": float(scores[2].detach().mean()), **out}
+            return Made(told, lambda: sheet(averaged.module, bank, texts), {"weights": weights})
 
         def weights():
-            return averaged.module.state_dict(), {"kind": "gan", "config": model.config_dict(), "world": world_hash(),
+            return averaged.module.state_dict(), {"kind": "gan", "config": config_of(model), "world": world_hash(),
                                                   "trained": self.model_dump()}
 
-        parts = {"model": model, "critic": critic, "averaged": averaged, "paint": paint, "criticise": criticise}
-        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(averaged.module, bank, texts), weights,
-                                  self.preview_every, resume)
+        parts = {"model": model, "critic": critic, "averaged": averaged, "paint": paint, "criticise": criticise, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
 def caption_embeddings(encoder, bank: SceneBank, seed: int) -> torch.Tensor:

@@ -19,13 +19,16 @@ from pydantic import Field
 from torch import nn
 
 from labkit.image import grid, to_pil
+from labkit.loop import Made, Rng, Step, loop
 from labkit.models.codebook import CodeUse, seed_codebook
 from labkit.models.judge import perceptual_distance
+from labkit.models.load import config_of
 from labkit.models.precondition import block_components
 from labkit.models.vqgan import VQGAN, VQGANConfig
-from labkit.spec import MAX_SEED, Step, Training
+from labkit.precision import autocast
+from labkit.spec import Batch, PreviewEvery, Scenes, Seed, Steps, Training
 from labkit.training.bank import scene_bank
-from labkit.training.loop import accelerator, average, cosine, set_lr, training_steps, update_average
+from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
 POCKET = VQGANConfig(ch=32, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(), resolution=64,
@@ -36,44 +39,40 @@ PRINCIPAL_STEPS = 300  # over which the principal components let go of a fresh m
 class TrainVQGAN(Training):
     """Pocket VQGAN."""
 
-    steps: int = Field(6000, ge=1, le=500_000, description="Optimiser steps")
-    batch: int = Field(8, ge=2, le=1024, description="Pictures a step")
-    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate of Adam")
+    steps: Steps = 6000
+    batch: Batch = 8
     continuous: float = Field(0.25, ge=0, le=1, description="Share of the steps before codes are used: an autoencoder first")
     commitment: float = Field(0.05, ge=0, le=10, description="Weight of the pull of the encoder towards its codes")
     perceptual: float = Field(0.02, ge=0, le=10, description="Weight of the perceptual term")
     adversarial: float = Field(0.02, ge=0, le=10, description="Weight of the adversarial term, on top of its adaptive one")
     sharpen_from: float = Field(0.85, ge=0, le=1, description="Share of the steps after which these two join")
     revive_after: int = Field(100, ge=10, le=10_000, description="Steps after which an unused code is moved")
-    scenes: int = Field(100_000, ge=32, le=2_000_000, description="Scenes in the bank")
-    warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
-    bf16: bool = Field(True, description="bfloat16 autocast")
-    seed: int = Field(31, ge=0, le=MAX_SEED, description="Seed of weights and batches")
-    preview_every: int = Field(250, ge=1, description="Steps between sample sheets")
+    scenes: Scenes = 100_000
+    seed: Seed = 31
+    preview_every: PreviewEvery = 250
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        acc = accelerator(lab.device, self.bf16)
-        bank = scene_bank("train", self.scenes)
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = lab.fresh_copy("vqgan") if self.warm else VQGAN(POCKET)
             critic = patch_discriminator()
         # Contiguous, not channels_last: PyTorch's group norm on the CPU is slow in the latter (half the speed here).
-        model, critic = model.to(acc.device).train().requires_grad_(True), critic.to(acc.device)
+        model, critic = model.to(device).train().requires_grad_(True), critic.to(device)
         averaged, codes = average(model), CodeUse(model.n_embed, self.revive_after)
         first_coded = round(self.continuous * self.steps)
-        components = principal_components(bank, model.f, model.embed_dim).to(acc.device) if not self.warm else None
+        components = principal_components(bank, model.f, model.embed_dim).to(device) if not self.warm else None
         paint = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.9, 0.99))
         criticise = torch.optim.Adam(critic.parameters(), lr=self.lr / 2, betas=(0.5, 0.95))
-        net, critic_net, paint, criticise = acc.prepare(model, critic, paint, criticise)
-        eye = lab.fresh_copy("perceptual").to(acc.device).eval() if self.perceptual else None
+        eye = lab.fresh_copy("perceptual").to(device).eval() if self.perceptual else None
 
-        def step(i: int, rng) -> dict[str, float]:
+        def step(i: int) -> Made:
             set_lr(paint, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
             sharpen = i >= self.sharpen_from * self.steps
             index = rng.np.integers(len(bank), size=self.batch)
-            x = bank.images(index).to(acc.device).contiguous()
-            with acc.autocast():
+            x = bank.images(index).to(device).contiguous()
+            with cast:
                 h = model.encode_continuous(x)
             h = h.float()
             if coded := i >= first_coded:
@@ -84,52 +83,51 @@ class TrainVQGAN(Training):
             else:
                 z, hold = h, 0.0 if self.warm else max(0.0, 1 - i / PRINCIPAL_STEPS)
                 extra = hold * F.mse_loss(h, components(x)) if hold else h.new_zeros(())
-            with acc.autocast():
+            with cast:
                 y = model.decode(z)
             y = y.float()
             total = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25 + extra
             error = F.mse_loss(y.detach().clamp(-1, 1), x)
             scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook" if coded else "principal": float(extra.detach())}
             if eye is not None and sharpen:
-                with acc.autocast():
+                with cast:
                     seen = perceptual_distance(eye, y, x).float().mean()
                 total = total + self.perceptual * seen
                 scores["perceptual"] = float(seen.detach())
             if self.adversarial and sharpen:
-                with acc.autocast():
-                    fooled = -critic_net(y).float().mean()
+                with cast:
+                    fooled = -critic(y).float().mean()
                 last = model.decoder.conv_out.weight
                 ratio = torch.autograd.grad(total, last, retain_graph=True)[0].norm() / (
                     torch.autograd.grad(fooled, last, retain_graph=True)[0].norm() + 1e-4)
                 total = total + self.adversarial * ratio.clamp(max=1e3).detach() * fooled
             paint.zero_grad()
-            acc.backward(total)
-            acc.clip_grad_norm_(model.parameters(), 1.0)
+            total.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             paint.step()
             if self.adversarial and sharpen:
-                with acc.autocast():
-                    real, fake = critic_net(x).float(), critic_net(y.detach()).float()
+                with cast:
+                    real, fake = critic(x).float(), critic(y.detach()).float()
                 hinge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
                 criticise.zero_grad()
-                acc.backward(hinge)
+                hinge.backward()
                 criticise.step()
                 scores["critic"] = float(hinge.detach())
             if coded:
                 codes.update(model.codebook, h.detach(), indices, rng.torch, revive=i < 0.85 * self.steps)
                 scores["codes used"] = codes.used()
             update_average(averaged, model)
-            return {"loss": float(total.detach()), **scores}
+            return Made({"loss": float(total.detach()), **scores}, lambda: sheet(model, bank), {"weights": weights})
 
         def weights():
             # The codebook's moving average would lag behind a revived code: ship the codebook as it is.
             averaged.module.codebook.copy_(model.codebook)
-            return averaged.module.state_dict(), {"kind": "vqgan", "config": model.config.to_dict(), "world": world_hash(),
+            return averaged.module.state_dict(), {"kind": "vqgan", "config": config_of(model), "world": world_hash(),
                                                   "trained": self.model_dump()}
 
         parts = {"model": model, "critic": critic, "averaged": averaged, "codes": codes, "paint": paint,
-                 "criticise": criticise}
-        yield from training_steps(self.steps, self.seed, parts, step, lambda: sheet(model, bank), weights,
-                                  self.preview_every, resume)
+                 "criticise": criticise, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
 @torch.no_grad()

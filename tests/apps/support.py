@@ -11,7 +11,7 @@ from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
-from labkit.models.judge import HEADS, VGGClassifier
+from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.world import classes, unknown_words
 
@@ -25,7 +25,7 @@ def tiny_lab() -> Lab:
         clip = Encoder(PocketCLIP(config), tokenizer, 32, MEAN, STD, "pocket", "c" * 64, unknown_words)
         vqgan = VQGAN(VQGANConfig(32, (1, 1, 1), 1, (), 64, 8, 8, 16)).eval().requires_grad_(False)
         diffusion = PocketDiffusion(PocketDiffusionConfig(block=4, widths=(32, 32))).eval().requires_grad_(False)
-        judge, other = (VGGClassifier([[8], [8]], {a: len(classes(a)) for a in HEADS}) for _ in range(2))
+        judge, other = (VGGClassifier(VGGConfig([[8], [8]], {a: len(classes(a)) for a in HEADS})) for _ in range(2))
     lab = Lab(device="cpu")
     lab._models.update(clip=clip, guide=clip, vqgan=vqgan, diffusion=diffusion, judge=Judge(judge),
                        perceptual=other.eval().requires_grad_(False))

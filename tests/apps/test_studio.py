@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from gradio_client import Client, handle_file
@@ -18,12 +20,14 @@ from PIL import Image
 from apps import diffuse, lyrics, paint, similarity, studio
 from labkit.image import ImageError, ImageInput, read_recipe, save_png
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.prompt import PromptError
 from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step
 from labkit.views.controls import fields
-from labkit.views.gradio import app
+from labkit.views.gradio import app, markup
 from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch, read_args, stream
-from labkit.views.gradio.page import notebook_cell, restored, spec_from, values_of
+from labkit.views.gradio.page import flat_of, notebook_cell, restored, spec_from
+from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 
 ENDPOINTS = ["/diffuse", "/occlusion_map", "/paint", "/phrases", "/recipe", "/similarity"]
@@ -85,7 +89,7 @@ def test_bounds_are_the_specs():
     for control in fields(VQGANCLIP):
         if control.kind in ("int", "float"):
             made = component(control, LOCAL)
-            cap = LOCAL.caps.get(control.name, control.maximum)
+            cap = LOCAL.cap(control.name) or control.maximum
             assert (made.minimum, made.maximum) == (control.minimum, min(cap, control.maximum)), control.name
             assert made.value == control.default
 
@@ -119,7 +123,7 @@ def test_cancel_ends_the_run(client, lab):
 
 @pytest.mark.parametrize(("bad", "said"), [
     ({"steps": 301}, "300"), ({"canvas__width": 512}, "128"), ({"cutouts__cutn": 65}, "64"), ({"seed": -1}, "0"),
-    ({"prompt": "a:1 | b:-1"}, "sum to 0"), ({"canvas__start": "image"}, "init"), ({"canvas__width": 33}, "multiple"),
+    ({"prompt": "a:1 | b:-1"}, "sum to 0"), ({"canvas__start": "image"}, "gradient"), ({"canvas__width": 33}, "multiple"),
 ])  # fmt: skip
 def test_what_is_out_of_bounds_is_refused_in_words(client, bad, said):
     with pytest.raises(AppError) as caught:
@@ -135,12 +139,12 @@ def test_limits_hold_without_the_components():
 
 def test_restore_gives_the_spec_back(tmp_path):
     image = ImageInput.of(Image.new("RGB", (64, 64), "teal"), 64, 64)
-    spec = VQGANCLIP(prompt="a cat | a dog:-0.5", seed=11, canvas={"start": "image", "init": image},
+    spec = VQGANCLIP(prompt="a cat | a dog:-0.5", seed=11, canvas={"init": image},
                      noise_prompts=[{"seed": 3, "weight": -1}], optimiser={"lr": 0.3})  # fmt: skip
     path = png(tmp_path / "a.png", {"method": "VQGANCLIP", "spec": json.loads(spec.to_json())})
     back, kept, _ = restored(paint.PAGE, path)
     assert back == spec and list(kept) == ["noise_prompts"]
-    values = values_of(paint.PAGE, back)
+    values = flat_of(back)
     values["canvas__init"].pil().save(tmp_path / "init.png")
     values["canvas__init"] = str(tmp_path / "init.png")  # as the page holds it
     assert spec_from(paint.PAGE, values, kept, LOCAL) == spec
@@ -232,6 +236,42 @@ def test_stop_keeps_the_picture(idle):
     assert result.image is not None
 
 
+def test_what_ends_a_run_early_shows_its_own_step(idle):
+    """Not the last preview: each step can be drawn until the run goes on."""
+    draws = [lambda i=i: Image.new("RGB", (4, 4), (i, 9, 0)) for i in range(5)]
+
+    class Sparse(Steps):
+        def run(self, lab):
+            for i in range(5):
+                yield Step(i, 5, draws[i]() if i in (0, 4) else None, {"clip": 0.0}, draw=draws[i])
+
+    pressed = iter([False, False, True])
+    *_, (result, ending, _) = stream(Sparse(), idle, 1e9, stopped=lambda: next(pressed))
+    assert (result.steps_done, ending, result.image.getpixel((0, 0))) == (3, "stopped", (2, 9, 0))
+    clock = itertools.count(0, 10).__next__
+    *_, (result, ending, _) = stream(Sparse(), idle, 25, clock=clock)
+    assert "time limit" in ending and result.image.getpixel((0, 0)) == (2, 9, 0)
+
+
+def test_numbers_are_shown_without_noise():
+    noisy = np.float32(0.376)
+    table = pd.DataFrame({"a": [noisy, np.float32(12.3456789)], "n": [3, 4], "t": ["x", "y"]}, index=[noisy, "b"])
+    assert markup.shown(table).to_dict("list") == {"a": [0.376, 12.346], "n": [3, 4], "t": ["x", "y"]}
+    assert markup.shown({"a": [torch.tensor(0.376), 1e-5 + 1e-9, float("inf")]}) == {"a": [0.376, 1e-05, float("inf")]}
+
+
+@pytest.mark.parametrize("error", [
+    SpecError("of a spec"), ImageError("of a picture"), PromptError("of a prompt"), WeightsError("of weights"),
+    ValueError("of a measure"), FileNotFoundError("of a file"), NonFiniteError("of numbers"),
+])  # fmt: skip
+def test_errors_of_every_sort_are_told_without_a_traceback(error):
+    with pytest.raises(gr.Error) as caught, app.plain_errors():
+        raise error
+    assert "of " in caught.value.message and not caught.value.print_exception
+    with pytest.raises(ZeroDivisionError), app.plain_errors():
+        raise ZeroDivisionError
+
+
 def test_a_decoder_out_of_memory_keeps_the_last_picture(idle):
     steps = Steps(fail=2, error=torch.OutOfMemoryError())
     *_, (result, ending, _) = stream(steps, idle, 1e9)
@@ -261,10 +301,10 @@ def test_notebook_cell_makes_the_same_spec():
 
 
 def test_words_of_visitors_are_escaped():
-    assert "<script" not in app.notices_html(["<script>"])
+    assert "<script" not in markup.notices_html(["<script>"])
     result = Result(None, n=2, steps_done=1, history=[{"<script>": 1.0}, {"<script>": 2.0}])
-    assert "<script" not in app.progress_html(result, "<script>", "<script>")
-    assert "<script" not in app.curve_html(result.history, "<script>")
+    assert "<script" not in markup.progress_html(result, "<script>", "<script>")
+    assert "<script" not in markup.curve_html(result.history, "<script>")
 
 
 def test_what_is_not_safe_is_refused(capsys):

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from labkit.clip.encoder import Encoder, load_encoder
+from labkit.clip.encoder import Encoder
 from labkit.models.clip import MEAN, STD, PocketCLIP, SubwordTokenizer
-from labkit.zoo import WeightsError
 from tests.conformance import CLIP, TinyLab, tokenizer_json
 
 
@@ -89,8 +88,3 @@ def test_a_model_is_frozen_on_its_way_in():
     model = PocketCLIP(CLIP).train()
     Encoder(model, SubwordTokenizer(tokenizer_json(), CLIP.context_length), 16, MEAN, STD, "some")
     assert not any(m.training for m in model.modules()) and not any(p.requires_grad for p in model.parameters())
-
-
-def test_an_unknown_pocket_clip_names_those_there_are():
-    with pytest.raises(WeightsError, match="no pocket CLIP is called 'pocket-gide'; there are pocket, pocket-guide"):
-        load_encoder("pocket-gide", "cpu")

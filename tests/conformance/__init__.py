@@ -16,7 +16,8 @@ from labkit.metrics.judge import Judge
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
-from labkit.models.judge import HEADS, VGGClassifier
+from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
+from labkit.models.kinds import KINDS
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.world import classes, unknown_words, words
 
@@ -26,8 +27,6 @@ VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), r
                  embed_dim=4, n_embed=24)
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
-POCKET = {"diffusion": "diffusion", "gan": "gan", "clip": "clip", "guide": "clip", "vqgan": "vqgan", "judge": "judge",
-          "perceptual": "perceptual"}
 
 
 @cache
@@ -50,7 +49,7 @@ class TinyLab(Lab):
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
             diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
-            nets = [VGGClassifier([[8], [8]], {a: len(classes(a)) for a in HEADS}) for _ in range(2)]
+            nets = [VGGClassifier(VGGConfig([[8], [8]], {a: len(classes(a)) for a in HEADS})) for _ in range(2)]
             # Statistics of its own activations: otherwise every picture would look the same to it.
             clip.visual.proj.bias.data.zero_()
             for _ in range(30):
@@ -64,7 +63,8 @@ class TinyLab(Lab):
 
 def pocket_lab(missing, kinds) -> Lab:
     """The lab of the shipped models of these kinds; the test skips (CI=true: fails) where one is not there."""
-    gone = sorted({POCKET[k] for k in kinds if not data_path("models", f"{POCKET[k]}.safetensors").is_file()})
+    files = {KINDS[k].role_of or k for k in kinds}
+    gone = sorted(name for name in files if not data_path("models", f"{name}.safetensors").is_file())
     if gone:
         missing(f"data/models has no {', '.join(gone)}.safetensors; `python -m labkit train NAME` makes it")
     lab = _pocket()
@@ -85,10 +85,7 @@ def pixels(steps) -> list[bytes | None]:
 
 def modules(lab) -> dict[str, torch.nn.Module]:
     """The networks that a lab has loaded."""
-    found = {}
-    for kind, model in lab._models.items():
-        found[kind] = model if isinstance(model, torch.nn.Module) else getattr(model, "net", None) or model.model
-    return found
+    return {kind: KINDS[kind].module(lab.model(kind)) for kind in lab.loaded}
 
 
 def condition(lab) -> dict:

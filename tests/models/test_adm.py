@@ -198,10 +198,10 @@ def test_weights_of_another_model_are_refused(originals, thin, tmp_path):
     converted = convert_state_dict(originals["imagenet-256"].state_dict(), config)
     about = {"kind": "diffusion", "architecture": "adm", "config": config.to_dict()}
     zoo.save_tensors(path, originals["imagenet-256"].state_dict(), {}, dtype=None)
-    with pytest.raises(zoo.WeightsError, match=r"not an ADM; .*convert .*x\.safetensors DST\.safetensors --kind diffusion"):
-        adm.load_adm(path)
+    with pytest.raises(zoo.WeightsError, match=r"not 'diffusion'.*convert .*x\.safetensors DST\.safetensors --kind diffusion"):
+        load_diffusion(str(path))
     zoo.save_tensors(path, converted, about | {"config": {"image_size": 250}})
-    with pytest.raises(zoo.WeightsError, match="does not describe an ADM .image_size: 250 must be a multiple of 32"):
+    with pytest.raises(zoo.WeightsError, match="model of kind 'diffusion' .image_size: 250 must be a multiple of 32"):
         load_diffusion(str(path))
     zoo.save_tensors(path, converted | {"extra": torch.zeros(1)}, about)
     with pytest.raises(zoo.WeightsMismatch, match=r"UNet2DModel, 1 differences:\n  unexpected extra \(1,\)"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from open_clip.model import CLIP as OpenCLIP
 
 from labkit.models.clip import PocketCLIP, SubwordTokenizer, train_tokenizer
+from labkit.models.load import config_of
 from tests.conformance import CLIP, tokenizer_json
 
 
@@ -44,7 +45,7 @@ def test_what_follows_the_end_does_not_matter(model):
 
 
 def test_config_makes_the_same_architecture_again(model):
-    again = PocketCLIP.from_dict(json.loads(json.dumps(model.config_dict())))
+    again = PocketCLIP.from_config(json.loads(json.dumps(config_of(model))))
     assert again.config == model.config
     again.load_state_dict(model.state_dict())
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from labkit.models.judge import HEADS, VGGClassifier, perceptual_distance
+from labkit.models.judge import HEADS, VGGClassifier, VGGConfig, perceptual_distance
+from labkit.models.load import config_of
 
 
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return VGGClassifier([[8], [12, 12], [16]], {"subject": 5, "colour": 3, "setting": 4, "style": 2}).eval()
+    return VGGClassifier(VGGConfig([[8], [12, 12], [16]], {"subject": 5, "colour": 3, "setting": 4, "style": 2})).eval()
 
 
 def pictures(seed: int, n: int = 3) -> torch.Tensor:
@@ -29,7 +30,7 @@ def test_features_halve_after_each_stage_but_the_last(net):
 
 
 def test_config_makes_the_same_net(net):
-    again = VGGClassifier(**net.config).eval()
+    again = VGGClassifier.from_config(config_of(net)).eval()
     again.load_state_dict(net.state_dict())
     x = pictures(0)
     assert all(torch.equal(a, b) for a, b in zip(net(x).values(), again(x).values(), strict=True))
@@ -47,7 +48,7 @@ def test_perceptual_distance_is_0_for_equal_symmetric_and_grows(net):
 
 def test_perceptual_distance_in_closed_form():
     """One stage whose features are the picture's channels: the distance between unit vectors of colour."""
-    net = VGGClassifier([[3]], {"subject": 2}).eval()
+    net = VGGClassifier(VGGConfig([[3]], {"subject": 2})).eval()
     torch.nn.init.dirac_(net.stages[0][0].weight)
     red, green = torch.zeros(2, 1, 3, 8, 8)
     red[:, 0], green[:, 1] = 0.7, 0.3

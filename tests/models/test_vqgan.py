@@ -236,7 +236,7 @@ def test_load_names_what_is_near(tmp_path):
 
 def test_load_refuses_another_kind_and_a_config_that_does_not_fit(tmp_path):
     write(tmp_path / "judge.safetensors", small(), kind="judge")
-    with pytest.raises(zoo.WeightsError, match="'judge', not a VQGAN"):
+    with pytest.raises(zoo.WeightsError, match="'judge', not 'vqgan'"):
         load_vqgan(tmp_path / "judge.safetensors")
     write(tmp_path / "wrong.safetensors", small(), config=SMALL.to_dict() | {"n_embed": 51})
     with pytest.raises(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labkit.models.gan import Discriminator
-from labkit.models.judge import VGGClassifier
+from labkit.models.judge import VGGClassifier, VGGConfig
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
 from labkit.training.gan import (
@@ -26,7 +26,8 @@ def tiny():
     lab = TinyLab()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        eye = VGGClassifier([[4]] * 4, {"subject": 3})  # unlike the tiny lab's own it has features where the critic looks
+        # unlike the tiny lab's own it has features where the critic looks
+        eye = VGGClassifier(VGGConfig([[4]] * 4, {"subject": 3}))
     lab._models["perceptual"] = eye.eval().requires_grad_(False)
     return lab
 

@@ -2,8 +2,8 @@
 
 import torch
 
+from labkit.loop import Rng
 from labkit.models.vqgan import VQGAN
-from labkit.training.loop import Rng
 from labkit.training.vqgan import encoder_vectors, patch_discriminator, principal_components
 from tests.conformance import VQ
 

@@ -8,29 +8,17 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from labkit.models.kinds import KINDS, evaluations, named
+from labkit.spec import SpecError
 from labkit.views.cli import DONE
 from labkit.views.cli.flags import read_options
-
-NOTES = {
-    "clip": "It knows the words of the picture world and nothing else: other words are reported and move the embedding at "
-            "random. It was trained partly on adversarially moved pictures so that its gradient paints; what is "
-            "known of the trade-off is in the README.",
-    "vqgan": "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
-    "diffusion": "It draws scenes of no particular subject: what is in a picture comes from the CLIP that guides it.",
-    "gan": "It draws flat scenes with one subject, as far as about an hour on the CPU took it, and is here to be compared: the "
-           "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, the judge had none.",
-    "judge": "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph "
-             "included. It is a measure, never a guide.",
-    "perceptual": "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
-}
 
 
 @dataclass
 class EvaluateOptions:
     """Measure a pocket model on unseen scenes, or painting on held-out combinations."""
 
-    name: Positional[Annotated[Literal["clip", "judge", "perceptual", "vqgan", "diffusion", "gan", "painting"],
-                               arg(help="What to measure")]]
+    name: Positional[Annotated[str, arg(metavar="NAME", help=f"What to measure: {', '.join(evaluations())} or painting")]]
     n: Annotated[int, arg(help="Scenes of the test and of the held-out stream (painting: prompts)")] = 0
     seeds: Annotated[int, arg(help="Painting: seeds per prompt")] = 2
     method: Annotated[Literal["vqgan_clip", "guided_diffusion"], arg(help="Painting: by which method")] = "vqgan_clip"
@@ -46,32 +34,19 @@ def evaluate(args: list[str]) -> int:
     options = read_options("evaluate", EvaluateOptions, args)
     if options.name == "painting":
         return _painting(options)
-    from labkit.evaluation import models
     from labkit.evaluation.cards import markdown, write_card
     from labkit.lab import Lab
 
-    lab, n = Lab(), options.n or 4000
-    if options.name == "clip":
-        measured = {"Zero-shot": models.clip_table(lab, n),
-                    f"Retrieval among {min(n, 1000):,} scenes": models.retrieval(lab, min(n, 1000))}
-    elif options.name == "diffusion":
-        measured = {"Unguided samples": models.diffusion_table(lab, options.n or 500)}
-    elif options.name == "gan":
-        from labkit.evaluation.gan import distance_table, measure_gan
-
-        n = options.n or 2000
-        measured = {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n),
-                    f"Heeding its prompt, on {min(n, 200)} held-out combinations": measure_gan(lab, min(n, 200), 1).summary}
-    elif options.name == "vqgan":
-        measured = {"Reconstruction": models.vqgan_table(lab, n)}
-    else:
-        measured = {"Right": models.classifier_table(lab, options.name, n)}
+    if options.name not in evaluations():
+        raise SpecError(f"evaluate {options.name}: is none of {', '.join(evaluations())}, painting")
+    kind = KINDS[options.name]
+    measured = named(kind.evaluation)(Lab(), options.n or kind.n)
     for heading, value in measured.items():
         print(heading)
         print(markdown(value) if hasattr(value, "columns") else "\n".join(f"{k}: {v:.1%}" for k, v in value.items()))
     if options.card:
         command = " ".join(["python -m labkit evaluate", *args])
-        print(f"wrote {write_card(options.name, measured, command, NOTES[options.name])}")
+        print(f"wrote {write_card(options.name, measured, command)}")
     return DONE
 
 

@@ -28,24 +28,23 @@ class TrainOptions:
 
 def train(args: list[str]) -> int:
     """`labkit train NAME`: a training into a folder. A run that was cut goes on when it is started again."""
-    from labkit.training import TRAININGS
+    from labkit.models.kinds import trainings
 
     if not args or args[0] in ("-h", "--help"):
-        print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(TRAININGS)}; "
+        print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(trainings())}; "
               "`labkit train NAME --help` lists its flags")
         return DONE if args else MISTAKE
     name = args[0]
-    if name not in TRAININGS:
-        raise SpecError(f"train {name}: no such training; there are {', '.join(TRAININGS)}")
+    if name not in trainings():
+        raise SpecError(f"train {name}: no such training; there are {', '.join(trainings())}")
     from labkit.data import data_path
     from labkit.lab import Lab
     from labkit.runs.checkpoint import train_to_disk
     from labkit.runs.result import Result
-    from labkit.training import training
     from labkit.views.cli.progress import Progress
 
     # --from says it: there shall be one way
-    typed, options = parse(f"train {name}", training(name), TrainOptions, args[1:], skip=("warm",))
+    typed, options = parse(f"train {name}", trainings()[name](), TrainOptions, args[1:], skip=("warm",))
     spec = typed.build(warm=options.start == "pocket")
     folder = Path(options.folder or f"runs/{name}")
     lab, progress, result = Lab(device=checked_device(options.device)), Progress(), Result(spec)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import html
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
@@ -20,72 +19,108 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
 
-from labkit.image import ImageError  # noqa: E402
-from labkit.prompt import PromptError  # noqa: E402
 from labkit.runs.result import Result, recipe_of  # noqa: E402
-from labkit.runs.status import POCKET, duration, status  # noqa: E402
+from labkit.runs.status import duration  # noqa: E402
 from labkit.spec import Method, NonFiniteError, SpecError, Step  # noqa: E402
 from labkit.views.controls import SLIDER_STOPS, Control  # noqa: E402
+from labkit.weights import WeightsError  # noqa: E402
 
-# One queue for all that computes. The lowest limit of its members counts, so all of them give the same one.
+# One queue for all that the API computes. The lowest limit of its members counts, so all of them give the same one.
 COMPUTE = {"concurrency_id": "compute", "concurrency_limit": 1}
 PRIVATE = {"api_visibility": "private"}
 MAX_FILE = 10_000_000  # bytes of an upload
 WIDE = 10_000  # of a float's range: a wider one is typed, not slid
 MAX_QUEUE = 20  # visitors that wait; more are told to come back
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+# What a visitor or their request did wrong, or what the machine lacks: told in words. Anything else is a fault of ours.
+REFUSED = (ValueError, OSError, NonFiniteError, WeightsError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one visitor may ask for. `caps` lowers the upper bounds of controls by name; a run ends after `seconds`."""
+    """What one visitor may ask for. `caps` lowers the upper bounds of fields by their own name, wherever they are nested; a
+    run ends after `seconds`."""
 
     name: str
     caps: dict[str, float]
     seconds: float
 
+    def cap(self, control: str) -> float | None:
+        """The cap of a control, `canvas__width`; None where there is none."""
+        return self.caps.get(control.rpartition("__")[2])
+
     def check(self, values: dict[str, Any]) -> None:
         """Raises `SpecError` for a value over its cap. Values are flat, as the controls give them."""
-        for name, cap in self.caps.items():
-            value = values.get(name)
-            if isinstance(value, int | float) and value > cap:
+        for name, value in values.items():
+            cap = self.cap(name)
+            if cap is not None and isinstance(value, int | float) and value > cap:
                 raise SpecError(f"{name}: this app allows at most {cap:g}; got {value:g}. A notebook has no such cap")
 
 
-LOCAL = Limits("local", {"steps": 2000, "canvas__width": 512, "canvas__height": 512}, 900)
-PUBLIC = Limits("public", {"steps": 300, "canvas__width": 128, "canvas__height": 128, "cutouts__cutn": 64}, 180)
+LOCAL = Limits("local", {"steps": 2000, "width": 512, "height": 512}, 900)
+PUBLIC = Limits("public", {"steps": 300, "width": 128, "height": 128, "cutn": 64}, 180)
 PROFILES = {limits.name: limits for limits in (LOCAL, PUBLIC)}
 
 
 def component(control: Control, limits: Limits, **options: Any) -> gr.components.Component:
-    """The component of a control: bounds and default are the spec's, `options` are for layout (label, info, …)."""
+    """The component of a control: bounds and default are the spec's, `options` are for layout (label, info, …).
+
+    It hands on what was typed: the spec checks it, and says what is wrong in its own words.
+    """
+    made = _component(control, limits, **options)
+    if isinstance(made, gr.Image):
+        made.preprocess = lambda payload: payload and payload.path  # opened by `open_upload`, and never before
+    elif control.kind not in ("text", "images"):
+        made.preprocess = lambda payload: payload
+    return made
+
+
+def _component(control: Control, limits: Limits, **options: Any) -> gr.components.Component:
     options = {"label": control.label, "info": control.description, "elem_id": f"control-{control.name}",
                "value": control.default} | options  # fmt: skip
     if control.kind == "text":
         return gr.Textbox(max_length=control.maximum, **options)
+    if control.kind == "texts":
+        options["value"] = "\n".join(control.default or ())
+        return gr.Textbox(**{"lines": 4, "max_lines": 12, "placeholder": "one per line"} | options)
     if control.kind == "bool":
         return gr.Checkbox(**options)
     if control.kind == "choice":
         choices = [("none" if c is None else str(c), c) for c in control.choices]
+        if control.required:
+            options["value"] = control.choices[0]
         return gr.Dropdown(choices=choices, filterable=False, **options)
-    if control.kind == "image":
+    if control.kind in ("image", "images"):
         options.pop("info")
+        if control.kind == "images":
+            return gr.Gallery(**{"type": "filepath", "format": "png", "columns": 3, "interactive": True} | options)
         return gr.Image(type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], **options)
-    low, top = control.minimum, control.maximum
-    if top is not None and control.name in limits.caps:
-        top = min(top, limits.caps[control.name])
+    low, top, cap = control.minimum, control.maximum, limits.cap(control.name)
+    if control.required and options["value"] is None:
+        options["value"] = low
+    if top is not None and cap is not None:
+        top = min(top, cap)
         options["value"] = options["value"] and min(options["value"], top)
     options = {"step": control.step, "minimum": low, "maximum": top} | options
     if control.kind == "int":
         options["precision"] = 0
-    stops = max(SLIDER_STOPS, limits.caps.get(control.name, 0))
+    stops = max(SLIDER_STOPS, cap or 0)
     wide = control.kind == "float" and None not in (low, top) and top - low > WIDE
     if control.optional or wide:  # a slider cannot be empty, and over many orders of magnitude not be set near its lower end
         options["step"] = min(options["step"], 1)
         return gr.Number(placeholder="none" if control.optional else None, **options)
-    if None in (low, top, control.default) or (top - low) / options["step"] > stops:
+    if None in (low, top, options["value"]) or (top - low) / options["step"] > stops:
         return gr.Number(**options)
     return gr.Slider(**options)
+
+
+def fault(error: Exception) -> str | None:
+    """What to tell a visitor of an error that is theirs or the machine's; None where it is a fault of ours."""
+    if isinstance(error, gr.Error):
+        return error.message
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out of memory: choose a smaller canvas, or less at once"
+    return (str(error) or type(error).__name__) if isinstance(error, REFUSED) else None
 
 
 @contextlib.contextmanager
@@ -93,10 +128,10 @@ def plain_errors() -> Iterator[None]:
     """What a visitor did wrong becomes a message on the page, without a traceback; our own faults are raised."""
     try:
         yield
-    except (SpecError, ImageError, PromptError) as error:
-        raise gr.Error(str(error), print_exception=False, title="That does not work") from None
-    except FileNotFoundError as error:
-        raise gr.Error(str(error), print_exception=False, title="A file is missing") from None
+    except Exception as error:
+        if (words := fault(error)) is None:
+            raise
+        raise gr.Error(words, print_exception=False, title="That does not work") from None
 
 
 def stream(spec: Method, lab, seconds: float, stopped: Callable[[], bool] = lambda: False,
@@ -111,13 +146,12 @@ def stream(spec: Method, lab, seconds: float, stopped: Callable[[], bool] = lamb
     steps, started = spec.run(lab), clock()
     try:
         for step in steps:
-            result.add(step)
-            result.seconds = clock() - started
-            ending = ""
+            result.seconds, ending = clock() - started, ""
             if not step.last and stopped():
                 ending, result.interrupted = "stopped", True
             elif not step.last and result.seconds > seconds:
                 ending = f"this app's time limit of {duration(seconds)} ended the run"
+            result.add(replace(step, image=step.picture()) if ending else step)  # the step that is seen last, preview or not
             yield result, ending, step
             if ending:
                 return
@@ -132,53 +166,6 @@ def stream(spec: Method, lab, seconds: float, stopped: Callable[[], bool] = lamb
         yield result, "out of memory; the last picture is kept. A smaller canvas needs less", step
     finally:
         steps.close()
-
-
-def progress_html(result: Result, ending: str = "", note: str = "") -> str:
-    """A bar and a line: how far the run is, the time left, its scores."""
-    share = 100 * result.steps_done / result.n if result.n else 0
-    words = html.escape(status(result, ending) if result.n else ending)
-    state = "done" if result.finished else "ended" if ending and result.n else "going"
-    return (f'<div class="lk-progress {state}"><div class="lk-bar"><div style="width:{share:.1f}%"></div></div>'
-            f'<div class="lk-line"><span>{words}</span><span>{html.escape(note)}</span></div></div>')
-
-
-def curve_html(history: list[dict[str, float]], name: str | None) -> str:
-    """A score's course as a drawing; "" before there are two values."""
-    values = [step[name] for step in history if name in step]
-    if len(values) < 2:
-        return ""
-    every = max(1, len(values) // 200)
-    points = values[::every] if (len(values) - 1) % every == 0 else [*values[::every], values[-1]]
-    low, span = min(points), (max(points) - min(points)) or 1.0
-    path = " ".join(f"{400 * k / (len(points) - 1):.1f},{62 - 56 * (v - low) / span:.1f}" for k, v in enumerate(points))
-    title = html.escape(str(name))
-    return (f'<div class="lk-curve"><div><b>{title}</b> score {values[0]:.3f} → {values[-1]:.3f}</div>'
-            f'<svg viewBox="0 0 400 68" preserveAspectRatio="none" role="img" aria-label="{title} score by step">'
-            f'<polygon points="0,68 {path} 400,68"/><polyline points="{path}"/></svg></div>')
-
-
-def notices_html(lines: tuple[str, ...] | list[str]) -> str:
-    """Notices as a list; "" where there are none."""
-    return "".join(f'<div class="lk-notice">{html.escape(line)}</div>' for line in dict.fromkeys(lines))
-
-
-def verdict_html(verdict, finds: dict[str, bool]) -> str:
-    """What the judge sees, and of each claim of the prompt whether it finds it."""
-    seen = ", ".join(html.escape(v.replace("_", " ")) for v in (verdict.subject, verdict.colour, verdict.setting,
-                                                                 verdict.style))
-    chips = "".join(f'<span class="lk-chip {"yes" if found else "no"}">{"found" if found else "not found"}: '
-                    f"{html.escape(claim)}</span>" for claim, found in finds.items())
-    claims = chips or "The prompt names nothing that the judge knows."
-    return (f'<div class="lk-verdict"><div><b>The judge sees</b> {seen}</div><div>{claims}</div>'
-            "<small>A small classifier of drawn scenes that never guides the painting. It can be wrong.</small></div>")
-
-
-def header(lab, title: str, words: str) -> gr.HTML:
-    """The top of a page: its name, a sentence, and where pictures come from pocket models, the word that they do."""
-    ribbon = f'<div class="lk-ribbon">Made by pocket models. {html.escape(POCKET.partition(": ")[2].capitalize())}</div>'
-    return gr.HTML(f'<header class="lk-header"><h1>{html.escape(title)}</h1><p>{html.escape(words)}</p></header>'
-                   + (ribbon if getattr(lab, "pocket", False) else ""))
 
 
 def blocks(title: str) -> gr.Blocks:

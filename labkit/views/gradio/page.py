@@ -1,32 +1,43 @@
 """What a page for a method is, and what lies between its controls and a run: nothing here is a component.
 
-A `Page` says what it is called and where its controls stand; every control, bound and default is the spec's. `workbench`
-makes the page of it.
+A `Page` says what it is called and where its controls stand; every control, bound and default is the spec's, and whether
+there is a prompt, a seed or a picture to start from is asked of the spec. `page_of` makes the page of any method, `workbench`
+the components of it; a page made by hand (`apps/paint.py`) only arranges and names.
 """
 
 from __future__ import annotations
 
 import html
+import inspect
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from labkit.image import open_upload, read_recipe, to_pil
+from PIL import Image
+
+import labkit
+from labkit.image import ImageError, open_upload, read_recipe, to_pil
 from labkit.prompt import parse
 from labkit.runs.replay import spec_of
 from labkit.runs.result import Result
-from labkit.spec import Method, SpecError, Step
+from labkit.spec import Method, Spec, SpecError, Step
+from labkit.text import plain
 from labkit.views.controls import Control, fields
 from labkit.views.controls import build as build_spec
 from labkit.views.gradio import app
 from labkit.views.gradio.app import Limits
+from labkit.views.gradio.markup import verdict_html
 from labkit.views.notebook.show import data_uri
 
 EVERY_S = 0.25  # seconds between two previews: a faster page makes the browser the slow part
 THUMB = 128  # pixels of what the explainer shows beside the picture
+EXAMPLE = "a red apple in the snow"  # of a prompt that has no default
+SIZES = ("width", "height")
 Rows = tuple[tuple[str, ...], ...]
 
 
@@ -34,7 +45,8 @@ Rows = tuple[tuple[str, ...], ...]
 class Page:
     """What a page is. Controls are named flat, `canvas__width`; those that stand nowhere come under More controls.
 
-    method  what runs.  title, words  the page's head.  verb  on its button.  api  its endpoint.  ask  below the prompt.
+    method  what runs.  title, words  the page's head.  verb  on its button.  api  its endpoint.
+    ask  below the prompt.  examples  of prompts, the first one filled in.  first  rows above the button.
     labels, infos  of controls, instead of the spec's.  main  rows that are always in sight.
     start  the initial picture's control, then those that say what becomes of it.  uploaded  what a new picture sets.
     groups  (title, rows) of further controls, folded.  inside  (name in extras, words): pictures in [-1, 1] of a step.
@@ -46,12 +58,13 @@ class Page:
     words: str
     verb: str
     api: str
-    ask: str
-    examples: tuple[str, ...]
-    main: Rows
-    start: tuple[str, ...]
-    uploaded: dict[str, Any]
-    labels: dict[str, str]
+    ask: str | None = None
+    examples: tuple[str, ...] = ()
+    first: Rows = ()
+    main: Rows = ()
+    start: tuple[str, ...] = ()
+    uploaded: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     infos: dict[str, str] = field(default_factory=dict)
     groups: tuple[tuple[str, Rows], ...] = ()
     inside: tuple[tuple[str, str], ...] = ()
@@ -64,39 +77,130 @@ class Page:
         return {control.name: control for control in fields(self.method)}
 
     @property
-    def pictures(self) -> list[str]:
-        """The controls that hold a picture."""
-        return [name for name, control in self.controls.items() if control.kind == "image"]
+    def defaults(self) -> dict[str, Any]:
+        """What the controls are set to at first: the spec's defaults, and the first example as the prompt."""
+        flat = {name: control.minimum if control.required and control.kind in ("int", "float") else control.default
+                for name, control in self.controls.items()}  # fmt: skip
+        return flat | ({"prompt": self.examples[0]} if self.examples else {})
 
     def info(self, name: str) -> str | None:
         """What is written below a control: nothing where the label says it all."""
-        if name == "prompt":
+        if name == "prompt" and self.ask:
             return self.ask
         bare = name == "seed" or name in sum(self.main, ())
         return self.infos.get(name, None if bare else self.controls[name].description)
 
 
-def values_of(page: Page, spec: Method) -> dict[str, Any]:
+def words_of(spec_cls: type[Spec]) -> tuple[str, str]:
+    """A spec's name and what it does, as a page's head: ("Guided diffusion", "Make a picture by …")."""
+    title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", spec_cls.__name__)
+    title = re.sub(r" ([A-Z])(?=[a-z])", lambda m: f" {m[1].lower()}", title)
+    return title, inspect.cleandoc(spec_cls.__doc__ or title).splitlines()[0]
+
+
+def name_of(spec_cls: type[Spec]) -> str:
+    """A spec's name as an endpoint's and in ids: guided_diffusion."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", spec_cls.__name__).lower()
+
+
+def labels_of(spec_cls: type[Spec]) -> dict[str, str]:
+    """The controls' names as labels: canvas__init_scale is "Init scale"."""
+    return {c.name: c.name.rpartition("__")[2].replace("_", " ").capitalize() for c in fields(spec_cls)}
+
+
+def pairs(names: list[str]) -> Rows:
+    """Rows of two controls."""
+    return tuple(tuple(names[k:k + 2]) for k in range(0, len(names), 2))
+
+
+def groups_of(controls: dict[str, Control], placed: set[str]) -> tuple[tuple[str, Rows], ...]:
+    """Nested specs as folded groups, without the controls that are `placed` already."""
+    inner: dict[str, list[str]] = {}
+    for name in controls:
+        if "__" in name and name not in placed:
+            inner.setdefault(name.rpartition("__")[0], []).append(name)
+    return tuple((at.replace("__", ": ").replace("_", " ").capitalize(), pairs(names)) for at, names in inner.items())
+
+
+def documented(run, said: str, controls: list[Control]) -> None:
+    """What the API shows of a function that takes a value per control; those without a default come first."""
+    run.__signature__ = inspect.Signature([
+        inspect.Parameter(c.name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                          default=inspect.Parameter.empty if c.required else c.default) for c in controls])  # fmt: skip
+    run.__doc__ = f"{said}\n\nArgs:\n" + "\n".join(f"    {c.name}: {c.description}" for c in controls)
+
+
+def page_of(method: type[Method]) -> Page:
+    """The page of any method, from its spec alone: what has no default and what there is to start from stand above the
+    button, steps and sizes below it, nested specs in folded groups."""
+    controls = {control.name: control for control in fields(method)}
+    prompt, (title, words) = method.has("prompt"), words_of(method)
+    pictures = [name for name, control in controls.items() if control.kind in ("image", "images")]
+    first = [n for n, c in controls.items() if n not in ("prompt", "seed") and (c.required or n in pictures and not prompt)]
+    left = [name for name in pictures if name not in first]
+    start = left[:1]
+    if start and "__" in start[0]:  # what stands beside the picture says what becomes of it
+        home = start[0].rpartition("__")[0]
+        start += [n for n in controls if n.rpartition("__")[0] == home and n not in start
+                  and n.rpartition("__")[2] not in SIZES]  # fmt: skip
+    main = [n for n in controls if n not in first and n.rpartition("__")[2] in ("steps", *SIZES)]
+    main = tuple((n,) for n in main if n == "steps") + pairs([n for n in main if n != "steps"])
+    placed = {*first, *start, *sum(main, ()), "prompt", "seed"}
+    example = () if not prompt else (controls["prompt"].default or EXAMPLE,)
+    return Page(method, title, words, "Run", name_of(method), examples=example, first=pairs(first), main=main,
+                start=tuple(start), labels=labels_of(method), groups=groups_of(controls, placed),
+                prefix=f"{name_of(method)}-")  # fmt: skip
+
+
+def flat_of(spec: Spec) -> dict[str, Any]:
     """A spec as flat values, one per control."""
     out = {}
-    for name in page.controls:
+    for control in fields(type(spec)):
         value: Any = spec
-        for part in name.split("__"):
-            value = getattr(value, part)
-        out[name] = value
+        for part in control.name.split("__"):
+            value = getattr(value, part, None)  # a nested spec that is None has none of its own
+        out[control.name] = value
     return out
 
 
 def spec_from(page: Page, values: dict[str, Any], kept: dict[str, Any], limits: Limits) -> Method:
     """The spec of what the controls say; `kept` are fields without a control, from a restored PNG."""
-    limits.check(values)
-    opened = {name: open_upload(values[name]) for name in page.pictures if values.get(name)}
-    return build_spec(page.method, values | opened).but(**kept)
+    spec = build_spec(page.method, opened(page.controls, values)).but(**kept)
+    limits.check(flat_of(spec))
+    return spec
+
+
+def opened(controls: dict[str, Control], values: dict[str, Any]) -> dict[str, Any]:
+    """The values with uploads as pictures. Raises `ImageError` on a file that is none, with its control's name."""
+    out = dict(values)
+    for name, raw in values.items():
+        try:
+            if controls[name].kind == "image":
+                out[name] = received(raw) if raw else None
+            elif controls[name].kind == "images":
+                out[name] = pictures_of(raw)
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from None
+    return out
+
+
+def pictures_of(gallery: list | None) -> list[Image.Image]:
+    """The pictures of a gallery, which gives (path, caption) pairs. Raises `ImageError` on a bad one."""
+    return [received(item[0] if isinstance(item, tuple | list) else item) for item in gallery or ()]
+
+
+def received(path: str, read: Callable[[bytes], Any] = open_upload) -> Any:
+    """What `read` makes of an upload, a picture unless it says otherwise. Its `ImageError` names the file as the visitor knows
+    it, and no folder of the server's."""
+    try:
+        return read(Path(path).read_bytes())
+    except ImageError as error:
+        raise ImageError(f"{plain(Path(path).name)}: {error}") from None
 
 
 def restored(page: Page, path: str) -> tuple[Method, dict[str, Any], dict]:
     """Spec of a PNG, its fields that have no control, and the recipe. Raises `SpecError` or `ImageError`."""
-    recipe, name = read_recipe(path), page.method.__name__
+    recipe, name = received(path, read_recipe), page.method.__name__
     if not isinstance(recipe.get("method"), str):
         raise SpecError("this PNG's recipe names no method; it was changed after it was saved")
     if recipe["method"] != name:
@@ -110,7 +214,9 @@ def restored(page: Page, path: str) -> tuple[Method, dict[str, Any], dict]:
 def notebook_cell(spec: Method, result: Result) -> str:
     """The code that makes the picture again in a notebook."""
     name, text = type(spec).__name__, spec.model_dump_json(exclude_defaults=True)
-    head = [f"from labkit import Lab, {name}, show"]
+    public = hasattr(labkit, name)
+    head = [f"from labkit import Lab, {name}, show" if public else "from labkit import Lab, show"]
+    head += [] if public else [f"from {type(spec).__module__} import {name}"]
     if '"sha256":' in text:  # a picture inside the spec; in a prompt the quotes would be escaped
         head.append("from labkit.runs.replay import spec_from_png")
         make = 'spec_from_png("picture.png")  # the downloaded file: it holds the pictures that this run began with'
@@ -123,8 +229,10 @@ def notebook_cell(spec: Method, result: Result) -> str:
 
 
 def judged(page: Page, lab, spec: Method, result: Result) -> str:
-    """The judge's reading of the last picture against what the prompt asks for at its end."""
-    return app.verdict_html(*lab.judge.check(result.image, " ".join(p.text for p in page.wanted(spec.prompt) if p.weight > 0)))
+    """The judge's reading of the last picture against what the prompt asks for at its end; "" where there is no prompt."""
+    if not page.method.has("prompt"):
+        return ""
+    return verdict_html(*lab.judge.check(result.image, " ".join(p.text for p in page.wanted(spec.prompt) if p.weight > 0)))
 
 
 def inside_html(page: Page, step: Step) -> str:
@@ -156,8 +264,9 @@ def file_name(spec: Method, result: Result) -> str:
 def differs(page: Page, lab, limits: Limits, values: dict[str, Any], spec: Method, others: dict, found: dict) -> list[str]:
     """What keeps a restored picture from coming out the same here, in words; lowers `values` to the caps."""
     words = []
-    for name, cap in limits.caps.items():
-        if isinstance(values.get(name), int | float) and values[name] > cap:
+    for name in page.controls:
+        cap = limits.cap(name)
+        if cap is not None and isinstance(values[name], int | float) and values[name] > cap:
             words.append(f"{page.controls[name].label}: {values[name]} in the PNG, this app allows {cap:g}. "
                          "The picture will differ.")
             values[name] = cap

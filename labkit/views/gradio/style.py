@@ -50,6 +50,10 @@ CSS = """
 .lk-progress.ended .lk-bar > div { background: #d98b14; }
 .lk-line { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; margin-top: .35rem;
   font-size: .85rem; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
+.lk-progress.refused { min-height: 0; padding: .3rem .7rem; border-radius: 6px;
+  border-left: 4px solid #dc2626; background: color-mix(in srgb, #dc2626 9%, transparent); }
+.lk-progress.refused .lk-bar { display: none; }
+.lk-progress.refused .lk-line { margin: 0; white-space: pre-line; overflow-wrap: anywhere; color: var(--body-text-color); }
 .lk-curve { font-size: .85rem; padding: 0 .1rem; }
 .lk-curve svg { width: 100%; height: 68px; display: block; margin-top: .2rem; }
 .lk-curve polyline { fill: none; stroke: var(--primary-600); stroke-width: 2; vector-effect: non-scaling-stroke; }

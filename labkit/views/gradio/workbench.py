@@ -1,17 +1,15 @@
 """The page of any method: its controls, the picture while it is made, the recipe that makes it again.
 
-    def panel(lab, limits): workbench.panel(PAGE, lab, limits)
+    def panel(lab, limits): workbench.panel(PAGE, lab, limits)          # PAGE = page_of(VQGANCLIP), or made by hand
 
-A method's own page is a description of some forty lines, as in `apps/paint.py`.
+A page made by hand is a description of some forty lines, as in `apps/paint.py`.
 """
 
 from __future__ import annotations
 
-import inspect
 import secrets
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -19,48 +17,31 @@ from gradio.context import Context
 
 from labkit.image import read_recipe
 from labkit.runs.result import Result
+from labkit.spec import MAX_SEED
 from labkit.views.gradio import app
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
+from labkit.views.gradio.markup import curve_html, header, notices_html, progress_html, shown
 from labkit.views.gradio.page import (
+    SIZES,
     Page,
     differs,
+    documented,
     file_name,
+    flat_of,
     inside_html,
     judged,
     notebook_cell,
     painted,
+    pairs,
+    received,
     restored,
     spec_from,
-    values_of,
+    words_of,
 )
+from labkit.views.gradio.runs import LINE, wire
 
 GRAIN = 16  # pixels by which a canvas grows: what every pocket model and every VQGAN divides by divides it
-
-
-class Runs:
-    """Which visitors' runs are on their way, and how each is stopped."""
-
-    def __init__(self):
-        self._events: dict[str, threading.Event] = {}
-
-    def begin(self, request: gr.Request):
-        """Run off, Stop on, a word in the status line."""
-        self._events[request.session_hash] = threading.Event()
-        return gr.update(interactive=False), gr.update(interactive=True), app.progress_html(Result(None), "Waiting …")
-
-    def halt(self, request: gr.Request) -> None:
-        """Stop the visitor's run after its current step."""
-        if event := self._events.get(request.session_hash):
-            event.set()
-
-    def finish(self, request: gr.Request):
-        """Run on, Stop off."""
-        self._events.pop(request.session_hash, None)
-        return gr.update(interactive=True), gr.update(interactive=False)
-
-    def stopped(self, request: gr.Request) -> Callable[[], bool]:
-        """Whether the visitor has pressed Stop, to be asked between steps."""
-        return (self._events.get(request.session_hash) or threading.Event()).is_set
+UNTICK = "() => false"  # in the browser, at once: a run that is started right after typing has it
 
 
 def recipe(png: str) -> dict:
@@ -70,30 +51,28 @@ def recipe(png: str) -> dict:
         png: The PNG.
     """
     with app.plain_errors():
-        return read_recipe(png)
+        return received(png, read_recipe)
 
 
-def endpoints(page: Page, lab, limits: Limits, inputs: list) -> None:
+def endpoints(page: Page, lab, limits: Limits, made: dict[str, gr.components.Component]) -> None:
     """The page over the API: the run, and, once however many pages stand beside each other, the recipe of a PNG."""
+    asked = sorted(page.controls.values(), key=lambda control: not control.required)
 
     def run(*values) -> Iterator[tuple[str, dict]]:
-        flat = dict(zip(page.controls, values, strict=True))
+        flat = {control.name: value for control, value in zip(asked, values, strict=True)}
         with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             spec = spec_from(page, flat, {}, limits)
-            for result, ending, _ in painted(lab, spec, limits):
-                path = str(result.save(Path(folder) / file_name(spec, result)))
-                yield path, {"step": result.steps_done, "n": result.n, "finished": result.finished, "ending": ending,
-                             "seed": spec.seed, "scores": result.scores, "notices": result.notices}
+            seed = {"seed": spec.seed} if page.method.has("seed") else {}
+            with LINE.turn():
+                for result, ending, _ in painted(lab, spec, limits):
+                    path = str(result.save(Path(folder) / file_name(spec, result)))
+                    yield path, {"step": result.steps_done, "n": result.n, "finished": result.finished, "ending": ending,
+                                 **seed, "scores": shown(result.scores), "notices": result.notices}
 
-    run.__signature__ = inspect.Signature([
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                          default=inspect.Parameter.empty if control.required else control.default)
-        for name, control in page.controls.items()])  # fmt: skip
-    said = inspect.cleandoc(page.method.__doc__).splitlines()[0].rstrip(".")
-    run.__doc__ = f"{said}; yields the PNG (it holds its recipe) and how far the run is.\n\nArgs:\n" + "\n".join(
-        f"    {name}: {control.description}" for name, control in page.controls.items())
+    said = words_of(page.method)[1].rstrip(".")
+    documented(run, f"{said}; yields the PNG (it holds its recipe) and how far the run is.", asked)
     api, png, facts = gr.Button(visible=False), gr.Image(visible=False, type="filepath", format="png"), gr.JSON(visible=False)
-    api.click(run, inputs, [png, facts], api_name=page.api, **COMPUTE)
+    api.click(run, [made[control.name] for control in asked], [png, facts], api_name=page.api, **COMPUTE)
     if not any(fn.api_name == "recipe" for fn in Context.root_block.fns.values()):
         some = gr.File(visible=False, type="filepath", label="png")
         api.click(recipe, some, facts, api_name="recipe", concurrency_limit=None)
@@ -102,12 +81,13 @@ def endpoints(page: Page, lab, limits: Limits, inputs: list) -> None:
 def panel(page: Page, lab, limits: Limits) -> None:
     """The page's components and events, in the surrounding layout."""
     made: dict[str, gr.components.Component] = {}
-    controls, runs, at = page.controls, Runs(), page.prefix
+    controls, at, defaults = page.controls, page.prefix, page.defaults
+    prompted, seeded = page.method.has("prompt"), page.method.has("seed")
 
     def put(name: str, **options) -> None:
-        options = {"label": page.labels.get(name, controls[name].label), "info": page.info(name),
+        options = {"label": page.labels.get(name, controls[name].label), "info": page.info(name), "value": defaults[name],
                    "elem_id": f"{at}control-{name}"} | options  # fmt: skip
-        if name.startswith("canvas__") and controls[name].kind == "int":
+        if name.rpartition("__")[2] in SIZES and controls[name].kind == "int":
             options["step"] = GRAIN
         made[name] = app.component(controls[name], limits, **options)
 
@@ -119,39 +99,47 @@ def panel(page: Page, lab, limits: Limits) -> None:
 
     with gr.Row(equal_height=False, elem_classes="lk-grid"):
         with gr.Column(elem_classes="lk-ask"):
-            put("prompt", lines=2, max_lines=4, value=page.examples[0])
+            if prompted:
+                put("prompt", lines=2, max_lines=4)
+            put_rows(page.first, min_width=200)
             with gr.Row():
                 run = gr.Button(page.verb, variant="primary", elem_id=f"{at}run", scale=2, min_width=120)
                 stop = gr.Button("Stop", variant="stop", elem_id=f"{at}stop", interactive=False, scale=1, min_width=80)
-            gr.Examples([[text] for text in page.examples], [made["prompt"]], label="Try", cache_examples=False,
-                        api_visibility="private")
+            if len(page.examples) > 1:
+                gr.Examples([[text] for text in page.examples], [made["prompt"]], label="Try", cache_examples=False,
+                            api_visibility="private")
         with gr.Column(elem_classes="lk-out"):
             small = lab.draws_with_pocket(page.method.needs)
             picture = gr.Image(show_label=False, format="png", height=400, interactive=False, elem_id=f"{at}picture",
                                buttons=["fullscreen"], elem_classes=["lk-picture", *["lk-pixels"] * small])
-            line = gr.HTML(app.progress_html(Result(None), "Ready."), elem_id=f"{at}status")
+            line = gr.HTML(progress_html(Result(None), "Ready."), elem_id=f"{at}status")
             inside, notices, verdict, curve = (gr.HTML(elem_id=at + name, elem_classes="lk-hollow")
                                                for name in ("inside", "notices", "verdict", "curve"))
             download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id=f"{at}download")
             with gr.Accordion("Make it again in a notebook", open=False):
                 code = gr.Code(language="python", show_label=False, interactive=False, elem_id=f"{at}code", lines=6)
         with gr.Column(elem_classes="lk-knobs"):
-            with gr.Row(equal_height=True):
-                put("seed", scale=1, min_width=150)
-                fresh = gr.Checkbox(True, label="New seed each time", info="Off: the same picture again",
-                                    elem_id=f"{at}fresh", scale=1, min_width=150)
+            if seeded:
+                with gr.Row(equal_height=True):
+                    put("seed", scale=1, min_width=150)
+                    fresh = gr.Checkbox(True, label="New seed each time", info="Off: the same picture again",
+                                        elem_id=f"{at}fresh", scale=1, min_width=150)
+                made["seed"].input(None, None, fresh, js=UNTICK, **PRIVATE)
+            else:
+                fresh = gr.State(False)
             put_rows(page.main, min_width=150)
-            with gr.Accordion("Start from a picture", open=False), gr.Row():
-                put(page.start[0], height=190, min_width=170)
-                with gr.Column(min_width=170):
-                    for name in page.start[1:]:
-                        put(name)
+            if page.start:
+                with gr.Accordion("Start from a picture", open=False), gr.Row():
+                    put(page.start[0], height=190, min_width=170)
+                    with gr.Column(min_width=170):
+                        for name in page.start[1:]:
+                            put(name)
             for title, rows in page.groups:
                 with gr.Accordion(title, open=False):
                     put_rows(rows, min_width=200)
-            with gr.Accordion("More controls", open=False):
-                rest = [name for name in controls if name not in made]
-                put_rows([rest[i:i + 2] for i in range(0, len(rest), 2)], min_width=200)
+            if rest := [name for name in controls if name not in made]:
+                with gr.Accordion("More controls", open=False):
+                    put_rows(pairs(rest), min_width=200)
             with gr.Accordion("Restore from a PNG", open=False, elem_id=f"{at}restore-box"):
                 upload = gr.File(label="A PNG downloaded here: its recipe sets all controls", file_types=[".png"],
                                  type="filepath", height=130, elem_id=f"{at}restore")
@@ -159,61 +147,62 @@ def panel(page: Page, lab, limits: Limits) -> None:
                 reset = gr.Button("Set everything back to defaults", size="sm")
     names = list(controls)
     inputs, kept = [made[name] for name in names], gr.State({})
-    outputs = [picture, line, inside, notices, verdict, curve, download, code, made["seed"]]
+    outputs = [picture, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else [])]
 
-    def show(request: gr.Request, fresh_seed: bool, kept_fields: dict, *values):
+    def show(stopped, fresh_seed: bool, kept_fields: dict, *values):
         """Run for the page; yields what changes on it."""
-        flat, stopped = dict(zip(names, values, strict=True)), runs.stopped(request)
+        flat, on_page = dict(zip(names, values, strict=True)), None
         if fresh_seed:
-            flat["seed"] = secrets.randbelow(int(controls["seed"].maximum) + 1)
-        shown = None
-        with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+            flat["seed"] = secrets.randbelow(int(controls["seed"].maximum or MAX_SEED) + 1)
+        with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             spec = spec_from(page, flat, kept_fields, limits)
-            yield {line: app.progress_html(Result(None), "Loading models …"),
+            note = f"seed {spec.seed}" if seeded else ""
+            yield {line: progress_html(Result(None), "Loading models …"),
                    **dict.fromkeys((inside, notices, verdict, curve), ""),
-                   download: gr.update(value=None, interactive=False), made["seed"]: spec.seed}
+                   download: gr.update(value=None, interactive=False), **({made["seed"]: spec.seed} if seeded else {})}
             for result, ending, step in painted(lab, spec, limits, stopped):
-                now = {line: app.progress_html(result, ending, f"seed {spec.seed}"), inside: inside_html(page, step),
-                       notices: app.notices_html(result.notices), curve: app.curve_html(result.history, spec.score)}
+                score = spec.score or next(iter(result.scores), None)
+                now = {line: progress_html(result, ending, note), inside: inside_html(page, step),
+                       notices: notices_html(result.notices), curve: curve_html(result.history, score)}
                 if ending or result.finished:
                     path = str(result.save(Path(folder) / file_name(spec, result)))
                     yield now | {picture: path, download: gr.update(value=path, interactive=True),
                                  code: notebook_cell(spec, result)}
                     yield {verdict: judged(page, lab, spec, result)}  # last: the picture is safe by then
                 else:
-                    yield now | ({picture: result.image} if result.image is not shown else {})
-                shown = result.image
+                    yield now | ({picture: result.image} if result.image is not on_page else {})
+                on_page = result.image
 
     def restore(path: str | None):
         if path is None:
             return {told: gr.skip()}
         with app.plain_errors():
             spec, others, found = restored(page, path)
-        values = values_of(page, spec)
+        values = flat_of(spec)
         words = differs(page, lab, limits, values, spec, others, found)
-        for name in page.pictures:
-            values[name] = values[name] and values[name].pil()
+        for name, control in controls.items():
+            if control.kind == "image":
+                values[name] = values[name] and values[name].pil()
+            elif control.kind == "images":
+                values[name] = [(one.pil(), None) for one in values[name]]
+            elif control.kind == "texts":
+                values[name] = "\n".join(values[name])
         done = f'<div class="lk-note">Controls restored. Press {page.verb} for the same picture.</div>'
         return {made[name]: values[name] for name in names} | {fresh: False, kept: others,
-                                                               told: done + app.notices_html(words)}
+                                                               told: done + notices_html(words)}
 
-    def defaults():
-        flat = {name: control.default for name, control in controls.items()} | {"prompt": page.examples[0]}
-        return {made[name]: flat[name] for name in names} | {fresh: True, kept: {}, told: ""}
+    def set_back():
+        return {made[name]: defaults[name] for name in names} | {fresh: seeded, kept: {}, told: ""}
 
-    started = gr.on([run.click, made["prompt"].submit], runs.begin, None, [run, stop, line], queue=False,
-                    trigger_mode="once", show_progress="hidden", **PRIVATE)
-    ran = started.then(show, [fresh, kept, *inputs], outputs, show_progress="minimal", show_progress_on=[line],
-                       **COMPUTE, **PRIVATE)
-    ran.then(runs.finish, None, [run, stop], queue=False, show_progress="hidden", **PRIVATE)
-    stop.click(runs.halt, None, None, queue=False, **PRIVATE)
+    wire(run, show, [fresh, kept, *inputs], outputs, line, stop, also=(made["prompt"].submit,) if prompted else ())
     into, quiet = [*inputs, fresh, kept, told], {"show_progress": "hidden", **PRIVATE}
     upload.upload(restore, upload, into, **quiet)
-    reset.click(defaults, None, into, **quiet)
-    initial, follow = made[page.start[0]], [made[name] for name in page.uploaded]
-    initial.upload(lambda: answer(page.uploaded.values()), None, follow, **quiet)
-    initial.clear(lambda: answer(controls[name].default for name in page.uploaded), None, follow, **quiet)
-    endpoints(page, lab, limits, inputs)
+    reset.click(set_back, None, into, **quiet)
+    if page.uploaded:
+        initial, follow = made[page.start[0]], [made[name] for name in page.uploaded]
+        initial.upload(lambda: answer(page.uploaded.values()), None, follow, **quiet)
+        initial.clear(lambda: answer(controls[name].default for name in page.uploaded), None, follow, **quiet)
+    endpoints(page, lab, limits, made)
 
 
 def answer(values):
@@ -225,6 +214,6 @@ def answer(values):
 def build(page: Page, lab, limits: Limits = LOCAL) -> gr.Blocks:
     """The page alone."""
     with app.blocks(f"labkit: {page.title.lower()}") as demo:
-        app.header(lab, page.title, page.words)
+        header(lab, page.title, page.words)
         panel(page, lab, limits)
     return demo

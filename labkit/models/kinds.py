@@ -1,0 +1,156 @@
+"""The kinds of models: one record each. Whatever else knows kinds reads them here.
+
+`Lab(kind=…)` and its flags, the zoo, `train`, `evaluate`, cards, worker arguments and the conformance suites read `KINDS`. A
+new kind is a model, its training and one record. What a record names as "module:name" is imported when it is asked for: this
+table is at the bottom of the house, and help and the zoo stay quick.
+
+A model of ours is an `nn.Module` with `config`, a dataclass, and `from_config(dict)`, so that one path loads all of them
+(`labkit.models.load`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Full:
+    """A full-size model of a kind: an https address, its sha256 where one is known, its size in bytes (about, without one)."""
+
+    name: str
+    source: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model.
+
+    name        as in `Lab(name=…)` and `data/models/NAME.safetensors`.  title, what, note  of its card.
+    megabytes   the pocket weights' budget, as fp16.  draws  whether pictures come from it (else it looks at them).
+    models      architecture ("" unless the weights name one) → "module:class".
+    load        "module:function" of (name or path, device, bf16): what a lab serves.  net  its attribute that is the module.
+    training    "module:class", or "".  evaluation  "module:function" of (lab, n) → {heading: table or shares}, and `n` of it.
+    role_of     another kind whose weights and loader serve: then `Lab` gives this one the other's name unless told otherwise.
+    help        of its flag; "" where a lab takes no name but "pocket".
+    convert     "module:function" of (what a checkpoint holds, its name) → (tensors, metadata), or "".
+    full        full-size models; `build` "module:function" of such a name → the bare model, for comparing keys and shapes.
+    expects     the pictures that the full-size ones take.
+    """
+
+    name: str
+    title: str
+    what: str
+    note: str
+    megabytes: float
+    load: str
+    models: tuple[tuple[str, str], ...] = ()
+    draws: bool = False
+    net: str = ""
+    training: str = ""
+    evaluation: str = ""
+    n: int = 2000
+    role_of: str = ""
+    help: str = ""
+    convert: str = ""
+    full: tuple[Full, ...] = ()
+    build: str = ""
+    expects: str = "RGB in [-1, 1]"
+
+    def loaded(self, name: str, device: Any = "cpu", bf16: bool = False) -> Any:
+        """The model of a name or file, as a lab serves it."""
+        return named(self.load)(name, device, bf16)
+
+    def module(self, model: Any) -> Any:
+        """The `nn.Module` in what a lab serves."""
+        return getattr(model, self.net) if self.net else model
+
+
+def named(place: str) -> Any:
+    """What "module:name" names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
+HUB = "https://huggingface.co/{}/resolve/main/open_clip_model.safetensors"
+ADM_256 = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt"
+ADM_512 = ("https://huggingface.co/lowlevelware/512x512_diffusion_unconditional_ImageNet/resolve/main/"
+           "512x512_diffusion_uncond_finetune_008100.pt")
+
+_CLIP = Kind(
+    "clip", "Pocket CLIP", "open_clip's `CLIP` with a residual convolutional image tower (`labkit/models/clip.py`)",
+    "It knows the words of the picture world and nothing else: other words are reported and move the embedding at random. It "
+    "was trained partly on adversarially moved pictures so that its gradient paints; what is known of the trade-off is in the "
+    "README.",
+    megabytes=8, load="labkit.clip.encoder:load_encoder", net="model", models=(("", "labkit.models.clip:PocketCLIP"),),
+    training="labkit.training.clip:TrainCLIP", evaluation="labkit.evaluation.models:clip_figures",
+    help="CLIP that measures: pocket, or as in ViT-B-32/openai", build="labkit.models.openclip:bare",
+    expects="RGB in [0, 1], 224 px, CLIP's mean and std",
+    full=(  # `load_openclip` also takes every other name of open_clip
+        Full("ViT-B-32/openai", HUB.format("timm/vit_base_patch32_clip_224.openai"), 605_000_000),
+        Full("ViT-B-16/openai", HUB.format("timm/vit_base_patch16_clip_224.openai"), 598_000_000),
+        Full("ViT-B-32/laion2b_s34b_b79k", HUB.format("laion/CLIP-ViT-B-32-laion2B-s34B-b79K"), 605_000_000)))
+
+_ALL = (
+    _CLIP,
+    Kind("guide", "Guide", "the CLIP that paints", "", megabytes=0, load=_CLIP.load, net=_CLIP.net, draws=True, role_of="clip",
+         help="CLIP that paints; the one that measures unless given"),
+    Kind("vqgan", "Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)",
+         "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
+         megabytes=3, draws=True, load="labkit.models.vqgan:load_vqgan", models=(("", "labkit.models.vqgan:VQGAN"),),
+         training="labkit.training.vqgan:TrainVQGAN", evaluation="labkit.evaluation.models:vqgan_figures",
+         help="VQGAN: pocket, pixels, or as in imagenet-f16-16384", convert="labkit.models.convert:vqgan_state",
+         build="labkit.models.vqgan:bare",
+         full=(Full("imagenet-f16-1024", HEIBOX.format("8088892a516d4e3baf92"), 958_000_000),  # no checksum is published
+               Full("imagenet-f16-16384", HEIBOX.format("a7530b09fed84f80a887"), 980_000_000),
+               Full("gumbel-f8", HEIBOX.format("2e5662443a6b4307b470"), 376_000_000))),
+    Kind("diffusion", "Pocket diffusion model",
+         "diffusers' `UNet2DModel` on space-to-depth pixels (`labkit/models/diffusion.py`)",
+         "It draws scenes of no particular subject: what is in a picture comes from the CLIP that guides it.",
+         megabytes=10, draws=True, load="labkit.models.diffusion:load_diffusion", n=500,
+         models=(("", "labkit.models.diffusion:PocketDiffusion"), ("adm", "labkit.models.adm:ADM")),
+         training="labkit.training.diffusion:TrainDiffusion", evaluation="labkit.evaluation.models:diffusion_figures",
+         help="Diffusion: pocket, or as in imagenet-256", convert="labkit.models.adm:convert_original",
+         build="labkit.models.adm:bare",
+         full=(  # sha256 as mirrors and users found it; their publishers give none
+             Full("imagenet-256", ADM_256, 2_211_383_297, "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1"),
+             Full("imagenet-512", ADM_512, 2_232_000_000, "9c111ab89e214862b76e1fa6a1b3f1d329b1a88281885943d2cdbe357ad57648"))),
+    Kind("gan", "Pocket GAN", "The generator of the GAN that the lyrics report first proposed (`labkit/models/gan.py`); its "
+         "discriminator is not shipped",
+         "It draws flat scenes with one subject, as far as about an hour on the CPU took it, and is here to be compared: the "
+         "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, the judge had none.",
+         megabytes=3, draws=True, load="labkit.models.gan:load_gan", models=(("", "labkit.models.gan:PocketGAN"),),
+         training="labkit.training.gan:TrainGAN", evaluation="labkit.evaluation.gan:gan_figures"),
+    Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
+         "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
+         "is a measure, never a guide.",
+         megabytes=2, load="labkit.metrics.judge:load_judge", net="net", models=(("", "labkit.models.judge:VGGClassifier"),),
+         training="labkit.training.classifier:TrainJudge", evaluation="labkit.evaluation.models:judge_figures"),
+    Kind("perceptual", "Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss",
+         "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
+         megabytes=2, load="labkit.models.judge:load_perceptual", models=(("", "labkit.models.judge:VGGClassifier"),),
+         training="labkit.training.classifier:TrainPerceptual", evaluation="labkit.evaluation.models:perceptual_figures"),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def kind_of(name: str) -> Kind:
+    """The record of that name. Raises ValueError, which names those there are."""
+    if name not in KINDS:
+        raise ValueError(f"kind: {name!r} is none of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def trainings() -> dict[str, Callable[[], type]]:
+    """Name → a function that gives the `Training` class, of every kind that has one."""
+    return {name: (lambda kind=kind: named(kind.training)) for name, kind in KINDS.items() if kind.training}
+
+
+def evaluations() -> list[str]:
+    """The kinds that have figures."""
+    return [name for name, kind in KINDS.items() if kind.evaluation]

@@ -1,0 +1,88 @@
+"""What the apps write as HTML: status lines, curves, notices, verdicts, headers. Every word from elsewhere is escaped."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from labkit.runs.result import Result
+from labkit.runs.status import POCKET, status
+
+
+def line_html(words: str, state: str = "going", share: float = 0, note: str = "") -> str:
+    """The status line of a page: a bar (`share` in [0, 1]) and words. `state` is going, done, ended or refused."""
+    role = ' role="alert"' * (state == "refused")
+    return (f'<div class="lk-progress {state}"{role}><div class="lk-bar"><div style="width:{100 * share:.1f}%"></div></div>'
+            f'<div class="lk-line"><span>{html.escape(words)}</span><span>{html.escape(note)}</span></div></div>')
+
+
+def progress_html(result: Result, ending: str = "", note: str = "") -> str:
+    """The status line of a run: how far it is, the time left, its scores."""
+    state = "done" if result.finished else "ended" if ending and result.n else "going"
+    share = result.steps_done / result.n if result.n else 0
+    return line_html(status(result, ending) if result.n else ending, state, share, note)
+
+
+def curve_html(history: list[dict[str, float]], name: str | None) -> str:
+    """A score's course as a drawing; "" before there are two values."""
+    values = [step[name] for step in history if name in step]
+    if len(values) < 2:
+        return ""
+    every = max(1, len(values) // 200)
+    points = values[::every] if (len(values) - 1) % every == 0 else [*values[::every], values[-1]]
+    low, span = min(points), (max(points) - min(points)) or 1.0
+    path = " ".join(f"{400 * k / (len(points) - 1):.1f},{62 - 56 * (v - low) / span:.1f}" for k, v in enumerate(points))
+    title = html.escape(str(name))
+    return (f'<div class="lk-curve"><div><b>{title}</b> score {values[0]:.3f} → {values[-1]:.3f}</div>'
+            f'<svg viewBox="0 0 400 68" preserveAspectRatio="none" role="img" aria-label="{title} score by step">'
+            f'<polygon points="0,68 {path} 400,68"/><polyline points="{path}"/></svg></div>')
+
+
+def notices_html(lines: tuple[str, ...] | list[str]) -> str:
+    """Notices as a list; "" where there are none."""
+    return "".join(f'<div class="lk-notice">{html.escape(line)}</div>' for line in dict.fromkeys(lines))
+
+
+def verdict_html(verdict, finds: dict[str, bool]) -> str:
+    """What the judge sees, and of each claim of the prompt whether it finds it."""
+    seen = ", ".join(html.escape(v.replace("_", " ")) for v in (verdict.subject, verdict.colour, verdict.setting,
+                                                                 verdict.style))
+    chips = "".join(f'<span class="lk-chip {"yes" if found else "no"}">{"found" if found else "not found"}: '
+                    f"{html.escape(claim)}</span>" for claim, found in finds.items())
+    claims = chips or "The prompt names nothing that the judge knows."
+    return (f'<div class="lk-verdict"><div><b>The judge sees</b> {seen}</div><div>{claims}</div>'
+            "<small>A small classifier of drawn scenes that never guides the painting. It can be wrong.</small></div>")
+
+
+def header(lab, title: str, words: str) -> gr.HTML:
+    """The top of a page: its name, a sentence, and where pictures come from pocket models, the word that they do."""
+    ribbon = f'<div class="lk-ribbon">Made by pocket models. {html.escape(POCKET.partition(": ")[2].capitalize())}</div>'
+    return gr.HTML(f'<header class="lk-header"><h1>{html.escape(title)}</h1><p>{html.escape(words)}</p></header>'
+                   + (ribbon if getattr(lab, "pocket", False) else ""))
+
+
+def shown(value: Any) -> Any:
+    """Numbers as they are shown: three decimals, or three digits of what is smaller than 1; tables and lists likewise."""
+    if hasattr(value, "map"):  # a data frame
+        return value.map(shown).rename(index=shown, columns=shown)
+    if isinstance(value, dict):
+        return {key: shown(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown(one) for one in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:  # of numpy or torch
+        value = value.item()
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    return float(f"{value:.3g}") if abs(value) < 1 else round(value, 3)
+
+
+def drawn(figure) -> Image.Image:
+    """A matplotlib figure as a picture."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return Image.open(file)

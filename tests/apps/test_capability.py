@@ -1,0 +1,218 @@
+"""A new method and a new measure appear in the studio by themselves, with a page made from their fields alone.
+
+The method has no prompt and a picture field; the measure looks at pictures and texts. Both live in modules that this test
+writes, as a newcomer would.
+"""
+
+import importlib
+import sys
+import textwrap
+
+import gradio as gr
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import expect
+
+from apps import studio
+from labkit.image import read_recipe
+from labkit.spec import MEASURES, METHODS
+from labkit.views.gradio import measure, workbench
+from labkit.views.gradio.app import PUBLIC, launch
+from labkit.views.gradio.page import page_of
+from tests.apps.browser import visitor
+from tests.apps.support import tiny_lab
+
+METHOD = '''
+    """Posterise: a picture in fewer and fewer shades."""
+
+    from pydantic import Field
+    from PIL import Image, ImageOps
+
+    from labkit.image import ImageInput
+    from labkit.loop import Made, Rng, Values, loop
+    from labkit.spec import Method, Spec, Steps
+
+
+    class Shades(Spec):
+        """How many shades are left."""
+
+        most: int = Field(6, ge=2, le=8, description="Bits to begin with")
+        words: tuple[str, ...] = Field(("light", "dark"), description="What the shades are called")
+
+
+    class ToyPosterise(Method):
+        """Draw a picture in fewer and fewer shades."""
+
+        sketch: ImageInput = Field(..., description="The picture to draw again")
+        shades: Shades = Field(Shades(), description="Shades")
+        steps: Steps = 5
+        speckle: float = Field(0.0, ge=0, le=1, description="Share of noise")
+
+        def run(self, lab, resume=None):
+            def step(i):
+                bits = max(1, self.shades.most - i)
+                return Made({"bits": float(bits) / 3}, lambda: ImageOps.posterize(self.sketch.pil(), bits),
+                            {"notices": tuple(f"called {word}" for word in self.shades.words)})
+
+            yield from loop(self.steps, {}, step, 100, resume)
+'''
+MEASURE = '''
+    """How light pictures are."""
+
+    from dataclasses import dataclass
+
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from PIL import Image
+    from pydantic import Field
+
+    from labkit.spec import Measure
+
+
+    @dataclass
+    class Lightness:
+        table: pd.DataFrame
+        notices: tuple = ("grey is in between",)
+
+        def figure(self):
+            figure = Figure(figsize=(3, 2))
+            figure.subplots().bar(range(len(self.table)), self.table["light"])
+            return figure
+
+
+    class ToyLightness(Measure):
+        """How light each picture is."""
+
+        names: tuple[str, ...] = Field(..., min_length=1, max_length=5, description="A name for each picture")
+        gain: float = Field(1.0, gt=0, le=3, description="What lightness is multiplied by")
+
+        def compute(self, lab, pictures: list[Image.Image], floor: float = 0.0):
+            if len(pictures) != len(self.names):
+                raise ValueError(f"pictures: there are {len(pictures)} for {len(self.names)} names; give one for each")
+            light = [np.float32(self.gain * np.asarray(p.convert("L")).mean() / 255 + 0.376) for p in pictures]
+            return Lightness(pd.DataFrame({"light": light}, index=list(self.names)))
+'''
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """(method, measure), registered as long as this module's tests run."""
+    folder = tmp_path_factory.mktemp("toys")
+    for name, text in (("toy_posterise", METHOD), ("toy_lightness", MEASURE)):
+        (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("toy_posterise").ToyPosterise, importlib.import_module("toy_lightness").ToyLightness
+    sys.path.remove(str(folder))
+    for name in ("toy_posterise", "toy_lightness"):
+        del sys.modules[name]
+    del METHODS["ToyPosterise"], MEASURES["ToyLightness"]
+
+
+@pytest.fixture(scope="module")
+def demo(toys):
+    demo = studio.build(tiny_lab(), PUBLIC)
+    launch(demo, prevent_thread_lock=True, quiet=True)
+    yield demo
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("white", "grey"):
+        Image.new("RGB", (40, 30), name).save(folder / f"{name}.png")
+    return [folder / "white.png", folder / "grey.png"]
+
+
+def shown(demo: gr.Blocks, prefix: str) -> dict[str, gr.components.Component]:
+    found = {getattr(b, "elem_id", None): b for b in demo.blocks.values()}
+    return {i.removeprefix(prefix): b for i, b in found.items() if i and i.startswith(prefix)}
+
+
+def test_tabs_appear_and_the_apps_made_by_hand_stay_first(toys):
+    titles = list(studio.tabs())
+    assert titles[:5] == ["Paint", "Diffuse", "Lyrics", "Survey", "Similarity"]
+    assert {"Toy posterise", "Toy lightness"} <= set(titles)
+    assert not {"Vqganclip", "Guided diffusion", "Key phrases", "Similarity matrix"} & set(titles), "they have an app"
+
+
+def test_controls_follow_from_the_fields(demo):
+    method, look = shown(demo, "toy_posterise-"), shown(demo, "toy_lightness-")
+    assert isinstance(method["control-sketch"], gr.Image) and isinstance(method["control-steps"], gr.Slider)
+    assert method["control-steps"].maximum == PUBLIC.caps["steps"]
+    assert method["control-shades__words"].value == "light\ndark"
+    assert not {"control-prompt", "control-seed", "fresh"} & set(method), "it has neither prompt nor seed"
+    assert isinstance(look["pictures"], gr.Gallery) and isinstance(look["control-names"], gr.Textbox)
+    assert look["control-gain"].maximum == 3 and "control-floor" not in look
+
+
+def test_every_method_and_measure_makes_a_page(toys):
+    lab = tiny_lab()
+    for method in [m for m in METHODS.values() if m.__module__.startswith("labkit.")] + [toys[0]]:
+        page = page_of(method)
+        found = [i for i in shown(workbench.build(page, lab), page.prefix) if i.startswith("control-")]
+        assert sorted(found) == sorted(f"control-{name}" for name in page.controls)
+    for one in [m for m in MEASURES.values() if m.__module__.startswith("labkit.")] + [toys[1]]:
+        assert measure.build(one, lab).get_api_info()["named_endpoints"]
+
+
+def test_the_method_over_the_api(demo, pictures):
+    client = Client(demo.local_url, verbose=False)
+    path, facts = client.predict(sketch=handle_file(str(pictures[1])), steps=4, api_name="/toy_posterise")
+    assert (facts["step"], facts["n"], facts["finished"]) == (4, 4, True) and "seed" not in facts
+    assert facts["scores"] == {"bits": 1.0} and facts["notices"] == ["called light", "called dark"]
+    spec = read_recipe(path)["spec"]
+    assert spec["sketch"]["width"] == 40 and spec["shades"]["words"] == ["light", "dark"]
+    for bad, said in (({"steps": 301}, "300"), ({"steps": "many"}, "give a number"), ({"speckle": 2}, "speckle")):
+        with pytest.raises(AppError, match=said):
+            client.predict(**{"sketch": handle_file(str(pictures[1]))} | bad, api_name="/toy_posterise")
+
+
+def test_the_measure_over_the_api(demo, pictures):
+    client = Client(demo.local_url, verbose=False)
+    gallery = [{"image": handle_file(str(path)), "caption": None} for path in pictures]
+    figure, table, notices = client.predict("snow\nfog", gallery, api_name="/toy_lightness")
+    with Image.open(figure) as image:
+        assert image.width > 100
+    assert table["data"] == [["snow", 1.376], ["fog", 0.878]] and notices == ["grey is in between"], "no float noise"
+    with pytest.raises(AppError, match="there are 2 for 1 names"):
+        client.predict("snow", gallery, api_name="/toy_lightness")
+
+
+@pytest.mark.browser
+def test_in_the_browser(demo, pictures, chromium):
+    with visitor(chromium) as page:
+        page.goto(demo.local_url)
+        page.get_by_role("tab", name="Toy posterise").click()
+        page.locator("#toy_posterise-run").click()
+        alert = page.locator("#toy_posterise-status [role=alert]")
+        expect(alert).to_contain_text("sketch: is missing; give a picture")
+        expect(page.locator("#toy_posterise-run")).to_be_enabled()
+        page.locator("#toy_posterise-control-sketch input[type=file]").set_input_files(pictures[1])
+        expect(page.locator("#toy_posterise-control-sketch img")).to_be_visible()
+        page.locator("#toy_posterise-run").click()
+        expect(page.locator("#toy_posterise-status")).to_contain_text("5 steps in")
+        expect(page.locator("#toy_posterise-picture img")).to_be_visible()
+        expect(page.locator("#toy_posterise-notices")).to_contain_text("called dark")
+        expect(page.locator("#toy_posterise-verdict")).to_be_hidden()  # no prompt: nothing for the judge to find
+        page.get_by_role("button", name="Make it again in a notebook").locator("visible=true").click()
+        expect(page.locator("#toy_posterise-code")).to_contain_text("from toy_posterise import ToyPosterise")
+
+        page.get_by_role("tab", name="Toy lightness").click()
+        page.locator("#toy_lightness-run").click()
+        expect(page.locator("#toy_lightness-status [role=alert]")).to_contain_text("pictures: give 1 to 24 pictures; got 0")
+        page.locator("#toy_lightness-pictures input[type=file]").set_input_files(pictures)
+        expect(page.locator("#toy_lightness-pictures img").nth(1)).to_be_visible()
+        page.locator("#toy_lightness-control-names textarea").fill("snow")
+        page.locator("#toy_lightness-run").click()
+        expect(page.locator("#toy_lightness-status [role=alert]")).to_contain_text("there are 2 for 1 names")
+        page.locator("#toy_lightness-control-names textarea").fill("snow\nfog")
+        page.locator("#toy_lightness-run").click()
+        expect(page.locator("#toy_lightness-figure img")).to_be_visible()
+        expect(page.locator("#toy_lightness-notices")).to_contain_text("grey is in between")
+        page.get_by_role("button", name="Table").locator("visible=true").click()
+        expect(page.locator("#toy_lightness-table")).to_contain_text("0.878")
+        expect(page.locator("#toy_lightness-run")).to_be_enabled()
