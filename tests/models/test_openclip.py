@@ -203,7 +203,7 @@ def test_what_the_hub_cache_holds_is_loaded_without_a_request(published, tmp_pat
     ("hf-hub:" + "a" * 200 + "/X", None), ("hf-hub:laion/X--Y", None),
 ])
 def test_a_name_of_the_hub_that_is_none_is_told_the_right_spelling(spec, right, blocked):
-    said = f"give ORG/REPO after hf-hub:, so write 'hf-hub:{right}'" if right else "names no repository of the hub; give ORG/REP"
+    said = f"give ORG/REPO after hf-hub:, so write 'hf-hub:{right}'" if right else "names no repository .*give ORG/REPO"
     with pytest.raises(WeightsError, match=said) as caught:
         load_openclip(spec)
     assert "\x1b" not in str(caught.value) and not blocked
@@ -232,8 +232,7 @@ CONFIGS = {
     "layers": (json.dumps({"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"layers": 10**9}}}),
                "does not fit: text_cfg.layers is 1000000000, the file has"),
     "context": (json.dumps({"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"context_length": 10**6}}}), "1 to 10000"),
-    "width": (
-        json.dumps({"model_cfg": TINY | {"embed_dim": 10**8}}), r"text_projection is \(32, 16\), the model has \(32, 1000"),
+    "width": (json.dumps({"model_cfg": TINY | {"embed_dim": 10**8}}), "text_projection is .32, 16., the model has .32, 1000"),
     "words": (json.dumps({"model_cfg": TINY | {"embed_dim": "many"}}), "does not describe a CLIP that can be built"),
     "strangers": (json.dumps({"model_cfg": TINY | {"colour": 1}}), "does not describe a CLIP that can be built"),
     "std": (json.dumps({"model_cfg": TINY, "preprocess_cfg": {"std": [0, 1, 1]}}), "three numbers each, std above 0"),
