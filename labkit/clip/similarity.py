@@ -12,7 +12,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ class SimilarityMatrix(Measure):
     """How near each text is to each image."""
 
     needs: ClassVar[tuple[str, ...]] = ("clip",)
+    example: ClassVar[dict[str, Any]] = {"texts": ("a red apple", "the sea at night")}
 
     texts: tuple[str, ...] = Field(..., min_length=1, max_length=MOST, description="the texts, a row each")
     templates: bool = Field(False, description="average each text over sentences such as 'a picture of …'")

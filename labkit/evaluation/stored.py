@@ -54,8 +54,8 @@ class StoredStudy:
 
     def __repr__(self) -> str:
         m, models = self.made, ", ".join(sorted(Path(name).stem for name in self.made["sources"]))
-        line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} × "
-                f"{m['threads']} threads ({m['processor']}), with the pocket models {models}.")
+        line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} "
+                f"process(es) of {m['threads']} thread(s), {m['processor']}, with the pocket models {models}.")
         return f"{line} STALE: {'; '.join(self.stale)}. The command makes it anew." if self.stale else line
 
     def _repr_markdown_(self) -> str:

@@ -43,7 +43,7 @@ VQGAN_LAYOUT = Layout(
     ignored=("loss.",),
     preferred="first_stage_model.",
 )
-ADM_LAYOUT = Layout(
+DIFFUSION_LAYOUT = Layout(
     "a released unconditional diffusion model (ADM)",
     (("input_blocks.0.0.weight",), ("time_embed.0.weight",), ("middle_block.1.qkv.weight",), ("out.2.weight",)),
 )
@@ -112,12 +112,9 @@ def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict
     return state, {"kind": "vqgan", "config": config.to_dict()}
 
 
-VQGAN_ORIGINAL, ADM_ORIGINAL = Original(VQGAN_LAYOUT, _vqgan), Original(ADM_LAYOUT, convert_original)
-
-
-def originals() -> dict[str, Original]:
-    """Kind → its published layout, of every kind that has one."""
-    return {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
+TAMING = Original(VQGAN_LAYOUT, _vqgan)
+GUIDED_DIFFUSION = Original(DIFFUSION_LAYOUT, convert_original)
+ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
 
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
@@ -129,35 +126,35 @@ def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = N
     whole or not of that kind.
     """
     src, dst = Path(src), Path(dst)
-    if kind is not None and kind not in originals():
-        raise WeightsError(f"kind: '{plain(kind)}' cannot be converted; there are: {', '.join(map(repr, originals()))}")
+    if kind is not None and kind not in ORIGINALS:
+        raise WeightsError(f"kind: '{plain(kind)}' cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
     if dst.suffix != ".safetensors":
         raise WeightsError(f"dst: {shown(dst)} must end in .safetensors")
     if dst.exists() and src.exists() and dst.samefile(src):
         raise WeightsError(f"dst: {shown(dst)} is the checkpoint itself; give another name")
     held, _ = read_checkpoint(src)
     kind, state = _find(held, src, kind, part)
-    tensors, about = originals()[kind].remake(state, shown(src))
+    tensors, about = ORIGINALS[kind].remake(state, shown(src))
     return save_tensors(dst, tensors, about | {"converted_from": src.name}, dtype=None)
 
 
 def _find(held: object, src: Path, kind: str | None, part: str | None) -> tuple[str, dict[str, Tensor]]:
     """The kind that the checkpoint is of (the one asked for, if it is) and its state dict."""
-    there = [name for name, original in originals().items() if fits(held, original.layout)]
+    there = [name for name, original in ORIGINALS.items() if fits(held, original.layout)]
     if kind is None and len(there) > 1:
         raise WeightsMismatch(f"{shown(src)}: holds models of several kinds; say --kind {' or --kind '.join(there)}")
     if there and kind not in (None, *there):
-        raise WeightsMismatch(f"{shown(src)}: is {originals()[there[0]].layout.title}, not {originals()[kind].layout.title}; "
+        raise WeightsMismatch(f"{shown(src)}: is {ORIGINALS[there[0]].layout.title}, not {ORIGINALS[kind].layout.title}; "
                               f"say --kind {there[0]}, or leave --kind out")
     if not there and fits(held, CLIP_LAYOUT):
         raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; "
                               "give it as --clip ARCHITECTURE/FILE")
     if not there and kind is None:
-        partly = {name: missing for name, original in originals().items()
+        partly = {name: missing for name, original in ORIGINALS.items()
                   if len(missing := lacking(held, original.layout)) < len(original.layout.marks)}
         if len(partly) != 1:
-            known = " nor ".join(original.layout.title for original in originals().values())
+            known = " nor ".join(original.layout.title for original in ORIGINALS.values())
             raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {known}. It holds", *described(held)]))
         kind = next(iter(partly))
     kind = kind or there[0]
-    return kind, find_state(held, src, originals()[kind].layout, part)
+    return kind, find_state(held, src, ORIGINALS[kind].layout, part)
