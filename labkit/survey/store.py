@@ -13,7 +13,6 @@ measured here, from show to vote, not by the page. Tables that leave the store a
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 import time
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from labkit.image import open_upload
 from labkit.survey.consent import AGE_BANDS, CONSENT, GENDERS, version
 from labkit.survey.plan import HIGH, LOW, Item, Plan, attention_item, order_of
 from labkit.survey.schema import connect, consents, history, items, people, places, raters, surveys, take_turns, votes
@@ -96,8 +96,7 @@ class Store:
         plan.fits(len(pictures))
         everything = list(pictures)
         if plan.attention:
-            with Image.open(io.BytesIO(pictures[0].png)) as first:
-                everything.append(attention_item(plan, first.size))
+            everything.append(attention_item(plan, open_upload(pictures[0].png).size))
         digest = _digest(plan, everything, texts)
         with self.engine.begin() as connection:
             take_turns(connection)  # two processes that start at once would both make it
@@ -189,8 +188,7 @@ class Store:
                 for t in (places, votes)
             ]
             current = connection.execute(rating).scalar()
-        with Image.open(io.BytesIO(item.png)) as picture:
-            return View(position, counts[0], counts[1], picture.convert("RGB"), item.prompt, current)
+        return View(position, counts[0], counts[1], open_upload(item.png), item.prompt, current)
 
     def vote(self, token: str, position: int, rating: int) -> None:
         """Record a vote; a later one replaces it and both stay in the history. Once this returns, it is on the disk.
