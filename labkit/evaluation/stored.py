@@ -24,6 +24,7 @@ from labkit.data import data_path, note_reading
 from labkit.fetch import sha256_of
 from labkit.files import write_atomically
 from labkit.image import open_upload
+from labkit.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def save_study(name: str, found: Found, made: Mapping[str, Any], folder: Path | 
     """Write a study's files; the JSON last, so that a study that is there is whole. Returns the JSON's path."""
     folder = folder or data_path("studies")
     for key, table in found.tables.items():
-        write_atomically(folder / _file(name, key, "csv"), table.to_csv(index=False).encode())
+        write_atomically(folder / _file(name, key, "csv"), csv_text(table, index=False).encode())
     for key, sheet in found.sheets.items():
         buffer = io.BytesIO()
         flat = sheet.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
