@@ -4,7 +4,6 @@ The method has no prompt and a picture field; the measure looks at pictures and 
 writes, as a newcomer would.
 """
 
-
 import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
