@@ -23,6 +23,7 @@ from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.metrics.intervals import share
 from labkit.runs.workers import run_all
 from labkit.spec import Method
+from labkit.tables import csv_text
 from labkit.world import Scene, render, sample_scene, words
 
 CLAIMS = ("subject", "colour", "setting", "style")
@@ -137,6 +138,6 @@ def share_of(column: pd.Series) -> str:
 def save_report(report: PaintingReport, folder: Path) -> None:
     """table.csv, summary.txt and sheet.png."""
     folder = Path(folder)
-    write_atomically(folder / "table.csv", report.table.to_csv(index=False).encode())
+    write_atomically(folder / "table.csv", csv_text(report.table, index=False).encode())
     write_atomically(folder / "summary.txt", f"{report.summary.to_string()}\n".encode())
     save_png(report.sheet, folder / "sheet.png")

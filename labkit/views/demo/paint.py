@@ -23,6 +23,7 @@ from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
+from labkit.tables import csv_text
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -171,7 +172,7 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
         result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
         with written(folder / "matrix.png") as part:
             result.figure().savefig(part, dpi=110, bbox_inches="tight")
-        write_atomically(folder / "matrix.csv", result.table.to_csv().encode())
+        write_atomically(folder / "matrix.csv", csv_text(result.table).encode())
 
 
 def claims(prompt: str) -> dict[str, str]:
