@@ -26,6 +26,7 @@ from labkit.image import open_upload
 from labkit.survey.consent import AGE_BANDS, CONSENT, GENDERS, version
 from labkit.survey.plan import HIGH, LOW, Item, Plan, attention_item, order_of
 from labkit.survey.schema import connect, consents, history, items, people, places, raters, surveys, take_turns, votes
+from labkit.text import read_words
 
 
 class TooSoon(ValueError):
@@ -94,6 +95,9 @@ class Store:
         if long := [key for key in keys if not 0 < len(key) <= 200]:
             raise ValueError(f"pictures: the key {long[0][:40]!r} has {len(long[0])} characters; give it 1 to 200")
         plan.fits(len(pictures))
+        read_words(name, "name")  # no database keeps halves of characters
+        for item in pictures:
+            read_words(item.prompt, f"pictures: {item.key}: prompt")
         everything = list(pictures)
         if plan.attention:
             everything.append(attention_item(plan, open_upload(pictures[0].png).size))

@@ -120,6 +120,14 @@ def test_a_prompt_that_is_a_formula_is_exported_as_a_text(tmp_path, clock, items
     store.close()
 
 
+def test_a_name_or_a_prompt_that_is_no_text_is_refused(tmp_path, clock, items):
+    store = Store(f"sqlite:///{tmp_path / 'f.db'}", clock)
+    for name, prompt, said in (("so\udcffngs", "a", "name: character"), ("songs", "a\ud800", "p0: prompt: character 2")):
+        with pytest.raises(ValueError, match=said):
+            store.create(name, Plan(repeats=0), [replace(items[0], prompt=prompt), *items[1:]])
+    store.close()
+
+
 def test_export_refuses_other_formats(store, tmp_path):
     with pytest.raises(ValueError, match=r"\.csv or \.json"):
         export(store, "songs", tmp_path / "votes.xlsx")
