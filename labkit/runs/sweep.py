@@ -20,7 +20,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from labkit.image import contact_sheet, read_recipe, save_png
+from labkit.image import contact_sheet, open_upload, read_recipe, save_png
+from labkit.image.recipe import MAX_PNG_BYTES
 from labkit.runs.result import collect
 from labkit.runs.workers import LabSource, run_all
 from labkit.spec import Method, SpecError
@@ -110,9 +111,8 @@ def _row(path: Path, skipped: bool) -> dict:
     return {**recipe.get("scores", {}), **ends}
 
 
-def _load(path: str):
-    with Image.open(path) as image:
-        return image.convert("RGB")
+def _load(path: str) -> Image.Image:
+    return open_upload(path, MAX_PNG_BYTES)
 
 
 def shown(value: Any, longest: int = 24) -> str:

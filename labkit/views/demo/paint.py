@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from PIL import Image
 
+from labkit.files import FileError, write_atomically, written
+from labkit.image import ImageError, open_upload
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
@@ -77,10 +78,9 @@ class Demo:
 def readable(path: Path) -> bool:
     """Whether there is a picture at the path."""
     try:
-        with Image.open(path) as image:
-            image.load()
+        open_upload(path)
         return True
-    except (OSError, SyntaxError):
+    except ImageError:
         return False
 
 
@@ -118,7 +118,7 @@ def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200,
     painted = run_all(partial(paint, folder=str(folder)), list(enumerate(specs)), judging, jobs, tell)
     look(painted, judging, folder)
     made = Demo(folder, painted, time.perf_counter() - started, setup_seconds, judging.pocket)
-    (folder / "index.html").write_text(page(made), encoding="utf-8")
+    write_atomically(folder / "index.html", page(made).encode())
     return made
 
 
@@ -143,8 +143,12 @@ def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
     if result is None or result.image is None:
         one.error = one.error or "stopped before the first picture"
         return one
-    result.save(picture)
-    result.strip().save(strip)
+    try:
+        result.save(picture)
+        result.save_strip(strip)
+    except FileError as error:
+        one.error = str(error)
+        return one
     course = [scores["clip"] for scores in result.history if "clip" in scores]
     one.before, one.after = (course[0], course[-1]) if course else (one.before, one.after)
     one.seconds, one.steps, one.notices = result.seconds, result.steps_done, tuple(notices)
@@ -158,8 +162,7 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
     there = [p for p in painted if readable(p.picture)]
     images = []
     for p in there:
-        with Image.open(p.picture) as image:
-            images.append(image.convert("RGB"))
+        images.append(open_upload(p.picture))
         verdict, p.found = lab.judge.check(images[-1], p.prompt)
         p.claims = claims(p.prompt)
         p.saw = {a: getattr(verdict, a) for a in ("subject", "colour", "setting", "style")}
@@ -168,8 +171,9 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
     if images:
         shown = [f"picture {painted.index(p) + 1}" for p in there]
         result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
-        result.figure().savefig(folder / "matrix.png", dpi=110, bbox_inches="tight")
-        result.table.to_csv(folder / "matrix.csv")
+        with written(folder / "matrix.png") as part:
+            result.figure().savefig(part, dpi=110, bbox_inches="tight")
+        write_atomically(folder / "matrix.csv", result.table.to_csv().encode())
 
 
 def claims(prompt: str) -> dict[str, str]:

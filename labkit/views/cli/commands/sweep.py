@@ -8,7 +8,6 @@ from typing import Annotated
 from tyro.conf import UseAppendAction, arg
 
 from labkit import methods
-from labkit.files import written
 from labkit.runs.status import duration
 from labkit.runs.sweep import shown
 from labkit.runs.sweep import sweep as run
@@ -17,7 +16,7 @@ from labkit.text import plain
 from labkit.views.cli import DONE, FAILED, LONG, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
-from labkit.views.cli.outputs import output, output_folder, print_table
+from labkit.views.cli.outputs import output, output_folder, print_table, save_sheet
 from labkit.views.cli.values import Typed
 
 
@@ -55,8 +54,7 @@ def main(args: list[str]) -> int:
 
     done = run(spec, over, lab_of(options), folder, options.jobs, tell)
     print_table(done.table.drop(columns="path"), index=False)
-    with written(sheet) as part:
-        done.sheet().save(part)
+    save_sheet(done.sheet(), sheet)
     print(sheet)
     failed = int((done.table["error"] != "").sum())
     if failed:
