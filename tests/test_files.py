@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,26 @@ def test_every_refusal_of_a_disk_is_told_plainly(tmp_path, monkeypatch, number):
     assert everything(tmp_path) == []
 
 
+def test_processes_that_look_and_write_at_once_do_not_hinder_each_other(tmp_path):
+    """One removes the folder that it made to look, while another is about to write there."""
+    path, faults = tmp_path / "new" / "er" / "a.png", []
+
+    def again(work):
+        try:
+            for _ in range(300):
+                work()
+        except FileError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=again, args=[lambda: writable(path)]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    again(lambda: write_atomically(path, b"x").unlink())
+    for thread in threads:
+        thread.join()
+    assert not faults
+
+
 def test_a_link_stays_and_its_file_is_written(tmp_path):
     (tmp_path / "link.png").symlink_to(tmp_path / "new" / "a.png")
     write_atomically(writable(tmp_path / "link.png", ".png"), b"one")
@@ -139,9 +160,12 @@ def test_errors_of_the_body_are_its_own_and_leave_nothing(tmp_path, error):
 
 
 def test_a_body_that_writes_nothing_or_meets_a_full_disk(tmp_path):
-    with pytest.raises(FileError, match="a.png: "):
-        with written(tmp_path / "a.png"):
-            pass
+    for write in (lambda part: None, lambda part: part.unlink()):
+        with pytest.raises(FileError, match="a.png: "):
+            with written(tmp_path / "a.png") as part:
+                write(part)
+    with pytest.raises(FileError, match="a.png: there was nothing to write"):
+        write_atomically(tmp_path / "a.png", b"")
     with pytest.raises(FileError, match="the disk is full; make room"):
         with written(tmp_path / "a.png") as part:
             part.write_text("half")

@@ -40,7 +40,7 @@ class Sweep:
         images, labels = [], []
         for _, row in self.table.iterrows():
             labels.append(", ".join(f"{name.replace('__', '.')} {shown(row[name])}" for name in self.axes))
-            images.append(_load(row["path"]) if not row["error"] else None)
+            images.append(open_upload(row["path"], MAX_PNG_BYTES) if not row["error"] else None)
         size = next((image.size for image in images if image is not None), (64, 64))
         blank = Image.new("RGB", size, (160, 160, 160))
         images = [blank if image is None else image for image in images]
@@ -109,10 +109,6 @@ def _row(path: Path, skipped: bool) -> dict:
     recipe = read_recipe(path)
     ends = {"seconds": recipe.get("seconds"), "path": str(path), "error": "", "skipped": skipped}
     return {**recipe.get("scores", {}), **ends}
-
-
-def _load(path: str) -> Image.Image:
-    return open_upload(path, MAX_PNG_BYTES)
 
 
 def shown(value: Any, longest: int = 24) -> str:

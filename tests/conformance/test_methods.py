@@ -30,9 +30,18 @@ def spec_of(name: str, **changes) -> Method:
     return cls(**{**cls.example, **changes})
 
 
+def those(asks):
+    """The test is of the methods of which `asks(cls)` holds."""
+    def of(test):
+        test.asks = asks
+        return pytest.mark.parametrize("name", sorted(name for name, cls in OURS.items() if asks(cls)))(test)
+
+    return of
+
+
 def with_field(field: str):
-    """The methods that have a field, as a parametrisation."""
-    return pytest.mark.parametrize("name", sorted(name for name, cls in OURS.items() if cls.has(field)))
+    """The test is of the methods that have a field."""
+    return those(lambda cls: cls.has(field))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,7 @@ def lab(request, tiny, name, missing):
     return tiny if request.param == "tiny" else pocket_lab(missing, OURS[name].needs)
 
 
-every = pytest.mark.parametrize("name", sorted(OURS))
+every = those(lambda cls: True)
 
 
 def test_there_are_methods_and_trainings_are_not_among_them():
@@ -172,7 +181,7 @@ def test_interleaved_runs_equal_runs_alone(name, lab):
     assert [pixels(run) for run in zip(*together, strict=True)] == alone
 
 
-@pytest.mark.parametrize("name", sorted(name for name, cls in OURS.items() if cls.weighted_prompts))
+@those(lambda cls: cls.weighted_prompts)
 def test_a_prompt_of_weight_0_changes_nothing(name, lab):
     plain, prompt = pixels(spec_of(name).run(lab)), OURS[name].example["prompt"]
     more = prompt + " | a much longer description of a guitar in a dark corner of a cellar:0"
@@ -181,7 +190,7 @@ def test_a_prompt_of_weight_0_changes_nothing(name, lab):
     assert pixels(spec_of(name, prompt=other).run(lab)) != plain, "a prompt that does weigh has no effect"
 
 
-@pytest.mark.parametrize("name", sorted(name for name, cls in OURS.items() if cls.score))
+@those(lambda cls: cls.score)
 def test_the_score_rises_on_the_pocket_models(name, missing):
     """At the size and with the settings that are its defaults, in a few steps."""
     cls = OURS[name]

@@ -56,6 +56,8 @@ def save_figure(figure, path: Path, **options) -> None:
 
 
 def save_table(table, path: Path, **options) -> None:
-    """A data frame as a CSV, whole or not at all."""
-    write_atomically(path, table.to_csv(**options).encode())
+    """A data frame as a CSV, whole or not at all, in which no text is a spreadsheet's formula."""
+    from labkit.tables import csv_text
+
+    write_atomically(path, csv_text(table, **options).encode())
     print(path)

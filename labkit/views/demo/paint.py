@@ -23,6 +23,7 @@ from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
+from labkit.tables import csv_text
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -148,7 +149,6 @@ def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
         result.save_strip(strip)
     except FileError as error:
         one.error = str(error)
-        return one
     course = [scores["clip"] for scores in result.history if "clip" in scores]
     one.before, one.after = (course[0], course[-1]) if course else (one.before, one.after)
     one.seconds, one.steps, one.notices = result.seconds, result.steps_done, tuple(notices)
@@ -160,10 +160,9 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
     from labkit.clip.similarity import SimilarityMatrix
 
     there = [p for p in painted if readable(p.picture)]
-    images = []
-    for p in there:
-        images.append(open_upload(p.picture))
-        verdict, p.found = lab.judge.check(images[-1], p.prompt)
+    images = [open_upload(p.picture) for p in there]
+    for p, image in zip(there, images, strict=True):
+        verdict, p.found = lab.judge.check(image, p.prompt)
         p.claims = claims(p.prompt)
         p.saw = {a: getattr(verdict, a) for a in ("subject", "colour", "setting", "style")}
     for name in ("matrix.png", "matrix.csv"):
@@ -173,7 +172,7 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
         result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
         with written(folder / "matrix.png") as part:
             result.figure().savefig(part, dpi=110, bbox_inches="tight")
-        write_atomically(folder / "matrix.csv", result.table.to_csv().encode())
+        write_atomically(folder / "matrix.csv", csv_text(result.table).encode())
 
 
 def claims(prompt: str) -> dict[str, str]:
