@@ -21,7 +21,6 @@ import pandas as pd
 from PIL import Image
 
 from labkit.image import contact_sheet, open_upload, read_recipe, save_png
-from labkit.image.recipe import MAX_PNG_BYTES
 from labkit.runs.result import collect
 from labkit.runs.workers import LabSource, run_all
 from labkit.spec import Method, SpecError
@@ -40,7 +39,7 @@ class Sweep:
         images, labels = [], []
         for _, row in self.table.iterrows():
             labels.append(", ".join(f"{name.replace('__', '.')} {shown(row[name])}" for name in self.axes))
-            images.append(open_upload(row["path"], MAX_PNG_BYTES) if not row["error"] else None)
+            images.append(open_upload(row["path"]) if not row["error"] else None)
         size = next((image.size for image in images if image is not None), (64, 64))
         blank = Image.new("RGB", size, (160, 160, 160))
         images = [blank if image is None else image for image in images]
