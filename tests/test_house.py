@@ -229,6 +229,19 @@ def test_only_views_print():
         assert not lines, f"{path.relative_to(ROOT)} prints on lines {lines}"
 
 
+def test_pictures_come_in_by_one_door():
+    """A file that Pillow opens beside `labkit.image` is not looked at before: how large it is, whether it is whole, its mode.
+
+    What we made ourselves a moment before may: drawings of the world, and films, which have several pictures.
+    """
+    for path in MODULES:
+        where = str(path.relative_to(PACKAGE))
+        if where.startswith("image") or where in ("world/sprites.py", "runs/film.py"):
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        assert "Image.open" not in {ast.unparse(call.func) for call in calls}, f"{where}: use labkit.image.open_upload"
+
+
 def test_apps_and_notebooks_import_public_names():
     private = re.compile(r"^\s*(from|import) labkit.*[ .,(]_", re.MULTILINE)
     for path in (ROOT / "apps").rglob("*.py"):
