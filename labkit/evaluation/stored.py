@@ -54,6 +54,12 @@ class StoredStudy:
         """The main sheet."""
         return self.found.sheets[""]
 
+    def first_rows(self, n: int, columns: int = 8) -> Image.Image:
+        """The first n rows of a main sheet that has a picture for each row of the table, `columns` of them side by side: a
+        notebook shows a part, the file has all."""
+        rows = -(-len(self.table) // columns)
+        return self.sheet.crop((0, 0, self.sheet.width, self.sheet.height * min(n, rows) // rows))
+
     def __repr__(self) -> str:
         m, models = self.made, ", ".join(sorted(Path(name).stem for name in self.made["sources"]))
         line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} "

@@ -42,6 +42,12 @@ def _safe(value: object) -> object:
     return plain(value) if isinstance(value, str) else value
 
 
+def save_sheet(sheet, path: Path) -> None:
+    """Many pictures in one, as a PNG of any size, whole or not at all."""
+    with written(path) as part:
+        sheet.save(part)
+
+
 def save_figure(figure, path: Path, **options) -> None:
     """A matplotlib figure as a PNG, whole or not at all."""
     with written(path) as part:
