@@ -51,7 +51,8 @@ class Ways:
         labels = []
         for name, k in shown:
             row = self.reports[name].table.iloc[k]
-            labels.append(f"{name}: {row['prompt'].removeprefix('a flat illustration of ')} | saw {row['saw'].split(',')[0]}")
+            asked, saw = row["prompt"].removeprefix("a flat illustration of "), row["saw"].split(",")[0].replace("_", " ")
+            labels.append(f"{name}: {asked} | saw {saw}")
         return contact_sheet([self.reports[name].pictures[k] for name, k in shown], labels, min(n, len(shown)), tile)
 
 
