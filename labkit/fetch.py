@@ -18,6 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from labkit.weights import recognise
+
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
@@ -72,6 +74,7 @@ def download(
         for url in sources:
             try:
                 part = _fetch_part(url, target, progress)
+                _check_content(part)
                 found = sha256_of(part)
                 if sha256 is not None and found != sha256:
                     part.unlink()
@@ -94,6 +97,14 @@ def download(
             _validator_file(part).unlink(missing_ok=True)
             return target
         raise DownloadError(tried)
+
+
+def _check_content(part: Path) -> None:
+    """A host may call its web page a file; it is thrown away, so that the next try starts anew."""
+    kind = recognise(part)
+    if kind.name in ("text", "pointer"):
+        part.unlink()
+        raise _SourceError(f"answered with {kind.words}")
 
 
 def _validator_file(part: Path) -> Path:

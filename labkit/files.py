@@ -160,21 +160,29 @@ def _target(path: Path) -> Path:
 
 
 def _part(target: Path, made: list[Path]) -> Path:
-    """A new name beside the target, in a folder that is there; those made for it are put into `made`, innermost first."""
-    folder = target.parent
-    while not folder.is_dir():
-        if folder.exists():
-            raise _Refused(f"{plain(folder, LONGEST)} is a file, not a folder; give a path through folders")
-        made.append(folder)
-        folder = folder.parent
-    for missing in reversed(made):
-        missing.mkdir(exist_ok=True)
-    ending = target.suffix if len(target.suffix) < 16 else ""
-    return target.with_name(f".{secrets.token_hex(8)}.part{ending}")
+    """An empty file of a new name beside the target; folders that were made for it are put into `made`, innermost first."""
+    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix if len(target.suffix) < 16 else ''}")
+    chances = 10
+    while True:
+        folder = target.parent
+        while not folder.is_dir():
+            if folder.exists():
+                raise _Refused(f"{plain(folder, LONGEST)} is a file, not a folder; give a path through folders")
+            made.append(folder)
+            folder = folder.parent
+        try:
+            for missing in reversed(made):
+                missing.mkdir(exist_ok=True)
+            open(part, "xb").close()
+            return part
+        except FileNotFoundError:  # another process has removed, at the same time, the folder that it had made
+            chances -= 1
+            if not chances:
+                raise
 
 
 def _write(part: Path, data: bytes) -> None:
-    with open(part, "xb") as file:
+    with open(part, "wb") as file:
         file.write(data)
 
 
@@ -182,6 +190,8 @@ def _settle(part: Path, target: Path) -> None:
     """Move a part into place, with the permissions of what was there; what a disk refuses late, it refuses here."""
     with open(part, "rb+") as file:
         os.fsync(file.fileno())
+        if not file.read(1):
+            raise _Refused("there was nothing to write; nothing is left there")
     if target.exists():
         os.chmod(part, stat.S_IMODE(target.stat().st_mode))
     os.replace(part, target)

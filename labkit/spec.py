@@ -136,6 +136,7 @@ class Method(Spec):
     needs: ClassVar[tuple[str, ...]] = ()  # models of the lab: "clip", "guide", "vqgan", "judge", …
     score: ClassVar[str | None] = None  # the score that rises, on the pocket models
     weighted_prompts: ClassVar[bool] = False  # then a prompt of weight 0 changes nothing
+    example: ClassVar[dict[str, Any]] = {}  # values of a small spec, of a few steps: what the conformance suite runs
 
     def __init_subclass__(cls, listed: bool = True, **kwargs):
         """`listed=False` keeps a base class out of METHODS, which views offer and recipes name."""
@@ -194,6 +195,7 @@ class Measure(Spec):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[dict[str, Any]] = {}  # values of a small spec, for the conformance suite
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

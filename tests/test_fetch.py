@@ -107,7 +107,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(hub):
     hub.stop_after = 1_500_000
     with pytest.raises(zoo.WeightsNotFound):
         zoo.fetch(an_entry(hub, sha256=None))
-    hub.stop_after, hub.content, hub.etag = None, b"other" * 400_000, '"v2"'
+    hub.stop_after, hub.content, hub.etag = None, b"other\0" * 400_000, '"v2"'
     assert zoo.fetch(an_entry(hub, sha256=None)).read_bytes() == hub.content
 
 
@@ -151,6 +151,18 @@ def test_a_web_page_is_not_taken_for_the_file(hub):
     hub.kind = "text/html; charset=utf-8"
     with pytest.raises(zoo.WeightsNotFound, match="a web page instead of the file"):
         zoo.fetch(an_entry(hub, sha256=None))
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"<!DOCTYPE html><title>Quota exceeded</title>", "a web page .'Quota exceeded'."), (b'{"error": "gated"}', "a JSON text"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 605\n", "a pointer of large-file storage"),
+])
+def test_a_text_that_is_called_a_file_is_thrown_away(hub, content, said):
+    hub.content, good = content, hub.content
+    with pytest.raises(zoo.WeightsNotFound, match=f"answered with {said}"):
+        zoo.fetch(an_entry(hub, sha256=None))
+    hub.content = good
+    assert zoo.fetch(an_entry(hub, sha256=None)).read_bytes() == good and hub.asked == [None, None]
 
 
 def test_not_found_names_everything_a_reader_needs(hub):

@@ -93,6 +93,20 @@ def test_every_refusal_of_a_disk_is_told_plainly(tmp_path, monkeypatch, number):
     assert everything(tmp_path) == []
 
 
+@pytest.mark.parametrize("work", [writable, lambda path: write_atomically(path, b"x")])
+def test_a_process_that_looks_does_not_hinder_one_that_looks_or_writes(tmp_path, monkeypatch, work):
+    """The one removes the folder that it made to look, just when the other is about to put something there."""
+    make, removed = Path.mkdir, []
+
+    def mkdir(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        if len(removed) < 2:
+            removed.append(self.rmdir())
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert work(tmp_path / "new" / "a.png") == tmp_path / "new" / "a.png" and len(removed) == 2
+
+
 def test_a_link_stays_and_its_file_is_written(tmp_path):
     (tmp_path / "link.png").symlink_to(tmp_path / "new" / "a.png")
     write_atomically(writable(tmp_path / "link.png", ".png"), b"one")
@@ -139,9 +153,12 @@ def test_errors_of_the_body_are_its_own_and_leave_nothing(tmp_path, error):
 
 
 def test_a_body_that_writes_nothing_or_meets_a_full_disk(tmp_path):
-    with pytest.raises(FileError, match="a.png: "):
-        with written(tmp_path / "a.png"):
-            pass
+    for write in (lambda part: None, lambda part: part.unlink()):
+        with pytest.raises(FileError, match="a.png: "):
+            with written(tmp_path / "a.png") as part:
+                write(part)
+    with pytest.raises(FileError, match="a.png: there was nothing to write"):
+        write_atomically(tmp_path / "a.png", b"")
     with pytest.raises(FileError, match="the disk is full; make room"):
         with written(tmp_path / "a.png") as part:
             part.write_text("half")

@@ -1,4 +1,4 @@
-"""The rules of the house: versions, layers, sizes, style."""
+"""The rules of the house: versions, floors, style."""
 
 import ast
 import json
@@ -25,7 +25,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COLAB = {
     "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.1.3", "gradio": "6.24.0", "ipywidgets": "7.7.1",
     "ipython": "7.34.0", "ipykernel": "6.17.1", "diffusers": "0.39.0", "transformers": "5.15.0",
-    "huggingface-hub": "1.27.0", "accelerate": "1.14.0", "datasets": "4.0.0", "einops": "0.8.2",
+    "huggingface-hub": "1.27.0", "datasets": "4.0.0", "einops": "0.8.2",
     "safetensors": "0.8.0", "joblib": "1.5.3",
 }  # fmt: skip
 
@@ -38,7 +38,7 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 
 # Imports point one way: to the same layer or to one above it in this list. A new part of labkit goes in here.
 LAYERS = [
-    {"data", "fetch", "weights", "spec", "image", "prompt", "files", "text", "loop"},
+    {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables"},
     {"models", "zoo"},
     {"clip", "latents", "lyrics", "metrics", "world"},
     {"lab"},
@@ -60,30 +60,29 @@ REQUIREMENTS = requirement_lines("requirements.txt")
 CONSTRAINTS = requirement_lines("constraints.txt")
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """Every module that a file imports, by its absolute name, and whether it does so at import time.
+def imports(path: Path) -> list[str]:
+    """Every module that a file imports, early or late, by its absolute name.
 
     `from labkit.x import y` is labkit.x.y where that is a module; what only type checkers see is left out.
     """
     found = []
 
-    def visit(node: ast.AST, at_import: bool) -> None:
+    def visit(node: ast.AST) -> None:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             return
         if isinstance(node, ast.Import):
-            found.extend((alias.name, at_import) for alias in node.names)
+            found.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parent = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
                 base = ".".join([*parent, *filter(None, [base])])
             inner = [f"{base}.{alias.name}" for alias in node.names]
-            found.extend((name if is_module(name) else base, at_import) for name in inner)
-        inside = at_import and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            found.extend(name if is_module(name) else base for name in inner)
         for child in ast.iter_child_nodes(node):
-            visit(child, inside)
+            visit(child)
 
-    visit(ast.parse(path.read_text(encoding="utf-8")), True)
+    visit(ast.parse(path.read_text(encoding="utf-8")))
     return found
 
 
@@ -151,7 +150,7 @@ def test_what_is_imported_is_asked_for():
     """What we import of others belongs to a package of requirements.txt: nothing comes by chance."""
     owners = metadata.packages_distributions()
     for path in [*OURS, *sorted((ROOT / "tests").rglob("*.py"))]:
-        for name, _ in imports(path):
+        for name in imports(path):
             top = name.partition(".")[0]
             if top in sys.stdlib_module_names or top not in owners or top == "labkit":
                 continue
@@ -159,10 +158,26 @@ def test_what_is_imported_is_asked_for():
             assert distributions & set(REQUIREMENTS), f"{path.name} imports {top} of {distributions}"
 
 
+# Asked for by name though none of our files imports them: what they are for.
+FOR_OTHERS = {
+    "torchvision": "open_clip, taming and timm", "einops": "taming.modules", "transformers": "open_clip's tokenizers of "
+    "Hugging Face", "jupyterlab": "make lab", "ipykernel": "the notebooks' kernel", "pytest-xdist": "make test",
+    "ruff": "make test",
+}  # fmt: skip
+
+
+def test_what_is_asked_for_is_used():
+    owners = metadata.packages_distributions()
+    used = {name.partition(".")[0] for path in [*OURS, *sorted((ROOT / "tests").rglob("*.py")), ROOT / "setup.py"]
+            for name in imports(path)}
+    distributions = {canonicalize_name(d) for top in used for d in owners.get(top, ())}
+    assert set(REQUIREMENTS) - distributions == set(FOR_OTHERS)
+
+
 def test_nothing_forbidden():
     assert not FORBIDDEN & {*REQUIREMENTS, *CONSTRAINTS}
     for path in OURS:
-        for name, _ in imports(path):
+        for name in imports(path):
             where = f"{path.relative_to(ROOT)} imports {name}"
             assert canonicalize_name(name.partition(".")[0]) not in FORBIDDEN, where
             # taming's other parts need Lightning, which labkit never imports
@@ -170,9 +185,8 @@ def test_nothing_forbidden():
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_module_is_short_and_says_what_it_is(path):
+def test_module_says_what_it_is(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 300
     assert ast.get_docstring(ast.parse(text)) or not text.strip(), "opens with a docstring"
 
 
@@ -181,7 +195,7 @@ def test_imports_point_one_way():
         part = path.relative_to(PACKAGE).with_suffix("").parts[0]
         if part == "__init__":  # the names a notebook needs, from anywhere
             continue
-        for name, _ in imports(path):
+        for name in imports(path):
             top, _, rest = name.partition(".")
             if top == "labkit" and rest:
                 where = f"{path.relative_to(ROOT)} imports {name}, which is further up"
@@ -189,12 +203,9 @@ def test_imports_point_one_way():
 
 
 def test_no_import_cycles():
-    """At import time; a function may import late what would make a circle."""
+    """Not even late ones, inside functions."""
     names = {name_of(path): path for path in MODULES}
-    graph = {
-        name: {target for target, early in imports(path) if early and target in names and target != name}
-        for name, path in names.items()
-    }
+    graph = {name: {target for target in imports(path) if target in names and target != name} for name, path in names.items()}
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -218,6 +229,19 @@ def test_only_views_print():
         assert not lines, f"{path.relative_to(ROOT)} prints on lines {lines}"
 
 
+def test_pictures_come_in_by_one_door():
+    """A file that Pillow opens beside `labkit.image` is not looked at before: how large it is, whether it is whole, its mode.
+
+    What we made ourselves a moment before may: drawings of the world, and films, which have several pictures.
+    """
+    for path in MODULES:
+        where = str(path.relative_to(PACKAGE))
+        if where.startswith("image") or where in ("world/sprites.py", "runs/film.py"):
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        assert "Image.open" not in {ast.unparse(call.func) for call in calls}, f"{where}: use labkit.image.open_upload"
+
+
 def test_apps_and_notebooks_import_public_names():
     private = re.compile(r"^\s*(from|import) labkit.*[ .,(]_", re.MULTILINE)
     for path in (ROOT / "apps").rglob("*.py"):
@@ -230,12 +254,6 @@ def test_apps_and_notebooks_import_public_names():
 def code_cells(path: Path) -> list[tuple[int, str]]:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [(i, "".join(c["source"])) for i, c in enumerate(cells) if c["cell_type"] == "code"]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
-def test_notebook_cells_are_short(path):
-    long = [i for i, source in code_cells(path) if len(source.splitlines()) > 15]
-    assert not long, f"cells {long} have more than 15 lines: what is longer belongs in the package"
 
 
 @pytest.mark.parametrize("module", ["labkit", "labkit.views.cli", "apps.studio", "tests.test_house"])

@@ -32,6 +32,7 @@ from labkit.image import (
     to_rgb,
     to_tensor,
 )
+from labkit.image.chunks import text_of
 from labkit.spec import Spec, SpecError
 
 pixels = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9).map(lambda s: (*s, 3)))
@@ -430,6 +431,16 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 def test_recipe_errors(data, said):
     with pytest.raises(ImageError, match=said):
         read_recipe(data)
+
+
+def test_a_text_is_unpacked_no_further_than_it_may(tmp_path):
+    data = png_with(chunk(b"zTXt", b"labkit\0\0" + zlib.compress(bytes(30_000_000))))
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="more than 0.001 MB"):
+        text_of(data, "labkit", 1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_recipe_survives_another_program_and_chunks_of_others():

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labkit.files import NotWritable
 from labkit.lyrics import KeyPhrases, Weights, examples, load_glossary, load_norms, read_lyrics, songs
 from labkit.lyrics import candidates as rules_module
 from labkit.lyrics.candidates import candidates, grammar
@@ -20,8 +21,8 @@ from labkit.lyrics.scores import ABSTRACT, PICTURES, TERMS, likeness, mmr, overl
 from labkit.lyrics.words import WORD, language_of, normalise, script, seed_words, stop_words
 from labkit.prompt import parse
 from labkit.spec import NonFiniteError, SpecError
-from labkit.views.cli import phrases
-from labkit.views.cli.run import slug
+from labkit.views.cli.commands import phrases
+from labkit.views.cli.running import slug
 from tests.conformance import TinyLab, pocket_lab
 
 ABSTRACT_LINES = ["what is the meaning of eternity", "I have faith and hope", "my reason is freedom", "justice and virtue"]
@@ -481,7 +482,7 @@ def command(tiny, monkeypatch):
     import labkit.lab
 
     monkeypatch.setattr(labkit.lab, "Lab", lambda **names: tiny)
-    return phrases.phrases
+    return phrases.main
 
 
 def test_command_prints_every_term_and_line(command, tmp_path, capsys):
@@ -509,7 +510,8 @@ def test_command_reads_standard_input_and_says_what_is_wrong(command, tmp_path, 
         (b"the moon\0", [], SpecError, "NUL"), (b"[Chorus]\n", [], SpecError, "no words besides .*header"),
         (b"the moon", ["--language", "ru"], SpecError, "--language: the text has no word"),
         (b"the moon", ["--norms", "none.csv"], FileNotFoundError, "--norms: none.csv: no such file"),
-        (b"the moon", ["--n", "99"], SpecError, "--n: .*50"), (b"the moon", ["--out", "x.txt"], SpecError, "must end in .png"),
+        (b"the moon", ["--n", "99"], SpecError, "--n: .*50"),
+        (b"the moon", ["--out", "x.txt"], NotWritable, "--out: .*must end in .png"),
     ]:
         path.write_bytes(data)
         with pytest.raises(kind, match=words):

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from labkit.clip.figures import NUMBERS, heat_map
 from labkit.clip.retrieval import Ranked, Standing, standings, unpaired
-from labkit.image import to_rgb
+from labkit.image import ImageError, to_rgb
 from labkit.spec import Measure, NonFiniteError
 
 MOST = 2000  # texts or images of a dense matrix
@@ -37,6 +37,7 @@ class SimilarityMatrix(Measure):
     """How near each text is to each image."""
 
     needs: ClassVar[tuple[str, ...]] = ("clip",)
+    example: ClassVar[dict[str, Any]] = {"texts": ("a red apple", "the sea at night")}
 
     texts: tuple[str, ...] = Field(..., min_length=1, max_length=MOST, description="the texts, a row each")
     templates: bool = Field(False, description="average each text over sentences such as 'a picture of …'")
@@ -52,8 +53,8 @@ class SimilarityMatrix(Measure):
 
     def compute(self, lab, images: list[Image.Image], names: list[str] | None = None) -> SimilarityResult:
         """The matrix of the texts against 1 to 2,000 PIL images (of any size and mode), called `names` in the
-        table ("image 0", … unless given). Raises ValueError on no or too many images, NonFiniteError on
-        NaN."""
+        table ("image 0", … unless given). Raises ValueError on no or too many images and on what is no picture,
+        NonFiniteError on NaN."""
         images = list(images)
         if not images:
             raise ValueError("images: the list is empty; give at least one picture")
@@ -98,11 +99,20 @@ def embed_images(encoder, images: list[Image.Image], batch: int = 64) -> Tensor:
     """Unit vectors (M, D) of PIL images, in batches of neighbours of one size, smaller ones for large
     pictures."""
     parts = []
-    for size, run in groupby(map(to_rgb, images), key=lambda p: p.size):
+    for size, run in groupby(_pictures(images), key=lambda p: p.size):
         for some in _chunks(run, max(1, min(batch, PIXELS // (size[0] * size[1])))):
             x = torch.stack([torch.from_numpy(np.array(p)) for p in some]).to(encoder.device)
             parts.append(encoder.encode_image(x.permute(0, 3, 1, 2).float() / 255))
     return torch.cat(parts)
+
+
+def _pictures(images) -> Iterator[Image.Image]:
+    """Each in RGB; `ImageError` that says which is none."""
+    for j, image in enumerate(images):
+        try:
+            yield to_rgb(image)
+        except ImageError as error:
+            raise ImageError(f"image {j}: {error}") from None
 
 
 def _chunks(items, n: int) -> Iterator[list]:

@@ -82,7 +82,7 @@ def course(claim: str, table: pd.DataFrame, x: str, value: str, by: str = "promp
     rise = _mean([wide.loc[run, k] - wide.loc[run, first] for run, k in others.items()])
     fall = _mean([wide.loc[run, k] - wide.loc[run, last] for run, k in others.items()])
     few = (f"Too few do hurt: {_by(rise)} are missing." if rise[1] > 0 else
-           f"That too few hurt cannot be told from chance ({_by(rise)}).")
+           f"That too few hurt cannot be told from chance: the gain is {_by(rise)}.")
     if best == last:
         many = "Too many do not: it is highest at the end, so more did not hurt on this scale."
         return Weighed(claim, "contradicted", f"{told} {few} {many}")

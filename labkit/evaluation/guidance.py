@@ -99,8 +99,8 @@ def strength_study(lab, prompts: int = 3, steps: Sequence[int] = (25, 50, 100, 2
     ways = {"unguided": Guidance(strength=0), "strength": Guidance(strength=strength),
             "classic scale": Guidance(strength=None, clip_guidance_scale=scale)}
     cells = [({"way": way, "steps": n}, GUIDED.but(guidance=g, steps=n, sampler__eta=0))
-             for n in steps for way, g in ways.items()]
-    return _study(lab, cells, prompts, seed, n_jobs, apart=lambda about: {**about, "way": "unguided"})
+             for way, g in ways.items() for n in steps]
+    return _study(lab, cells, len(steps), prompts, seed, n_jobs, apart=lambda about: {**about, "way": "unguided"})
 
 
 def range_study(lab, prompts: int = 6, scales: Sequence[float] = (0.0, 50.0, 150.0, 500.0, 5000.0),
@@ -109,14 +109,14 @@ def range_study(lab, prompts: int = 6, scales: Sequence[float] = (0.0, 50.0, 150
     steps and at the last."""
     classic = Guidance(strength=None, clip_guidance_scale=clip_guidance_scale)
     cells = [({"range_scale": s}, GUIDED.but(steps=steps, guidance=classic.but(range_scale=s))) for s in scales]
-    return _study(lab, cells, prompts, seed, n_jobs, apart=lambda about: {"range_scale": scales[0]})
+    return _study(lab, cells, len(scales), prompts, seed, n_jobs, apart=lambda about: {"range_scale": scales[0]})
 
 
-def _study(lab, cells: list, prompts: int, seed: int, n_jobs: int, apart) -> Study:
-    """Every cell for every prompt; `apart` names the cell that a cell's picture is compared with."""
+def _study(lab, cells: list, columns: int, prompts: int, seed: int, n_jobs: int, apart) -> Study:
+    """Every cell for every prompt, prompt by prompt; `apart` names the cell that a cell's picture is compared with."""
     texts = [prompt_of(s) for s in held_out_scenes(prompts, tuning=True)]
-    asked = [(about, spec.but(prompt=t, seed=seed)) for about, spec in cells for t in texts]
-    made = paint_cells(lab, asked, len(texts), n_jobs)
+    asked = [(about, spec.but(prompt=t, seed=seed)) for t in texts for about, spec in cells]
+    made = paint_cells(lab, asked, columns, n_jobs)
     place = {(*about.values(), spec.prompt): k for k, (about, spec) in enumerate(asked)}
     pixels = [np.asarray(picture, float) / 255 for picture in made.pictures]
     against = [pixels[place[*apart(about).values(), spec.prompt]] for about, spec in asked]

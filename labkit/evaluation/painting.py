@@ -17,11 +17,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from labkit.image import contact_sheet, to_tensor
+from labkit.files import write_atomically
+from labkit.image import contact_sheet, save_png, to_tensor
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.metrics.intervals import share
 from labkit.runs.workers import run_all
 from labkit.spec import Method
+from labkit.tables import csv_text
 from labkit.world import Scene, render, sample_scene, words
 
 CLAIMS = ("subject", "colour", "setting", "style")
@@ -134,9 +136,8 @@ def share_of(column: pd.Series) -> str:
 
 
 def save_report(report: PaintingReport, folder: Path) -> None:
-    """table.csv, summary.md and sheet.png."""
+    """table.csv, summary.txt and sheet.png."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    report.table.to_csv(folder / "table.csv", index=False)
-    (folder / "summary.txt").write_text(report.summary.to_string() + "\n", encoding="utf-8")
-    report.sheet.save(folder / "sheet.png")
+    write_atomically(folder / "table.csv", csv_text(report.table, index=False).encode())
+    write_atomically(folder / "summary.txt", f"{report.summary.to_string()}\n".encode())
+    save_png(report.sheet, folder / "sheet.png")

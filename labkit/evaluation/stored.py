@@ -23,6 +23,8 @@ from PIL import Image
 from labkit.data import data_path, note_reading
 from labkit.fetch import sha256_of
 from labkit.files import write_atomically
+from labkit.image import open_upload
+from labkit.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,16 @@ class StoredStudy:
         """The main sheet."""
         return self.found.sheets[""]
 
+    def first_rows(self, n: int, columns: int = 8) -> Image.Image:
+        """The first n rows of a main sheet that has a picture for each row of the table, `columns` of them side by side: a
+        notebook shows a part, the file has all."""
+        rows = -(-len(self.table) // columns)
+        return self.sheet.crop((0, 0, self.sheet.width, self.sheet.height * min(n, rows) // rows))
+
     def __repr__(self) -> str:
         m, models = self.made, ", ".join(sorted(Path(name).stem for name in self.made["sources"]))
-        line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} × "
-                f"{m['threads']} threads ({m['processor']}), with the pocket models {models}.")
+        line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} "
+                f"process(es) of {m['threads']} thread(s), {m['processor']}, with the pocket models {models}.")
         return f"{line} STALE: {'; '.join(self.stale)}. The command makes it anew." if self.stale else line
 
     def _repr_markdown_(self) -> str:
@@ -66,7 +74,7 @@ def save_study(name: str, found: Found, made: Mapping[str, Any], folder: Path | 
     """Write a study's files; the JSON last, so that a study that is there is whole. Returns the JSON's path."""
     folder = folder or data_path("studies")
     for key, table in found.tables.items():
-        write_atomically(folder / _file(name, key, "csv"), table.to_csv(index=False).encode())
+        write_atomically(folder / _file(name, key, "csv"), csv_text(table, index=False).encode())
     for key, sheet in found.sheets.items():
         buffer = io.BytesIO()
         flat = sheet.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
@@ -90,8 +98,7 @@ def read_study(name: str, folder: Path | None = None) -> StoredStudy:
     tables = {key: _read(folder / _file(name, key, "csv"), texts) for key, texts in made["tables"].items()}
     sheets = {}
     for key in made["sheets"]:
-        with Image.open(folder / _file(name, key, "png")) as sheet:
-            sheets[key] = sheet.convert("RGB")
+        sheets[key] = open_upload(folder / _file(name, key, "png"))
     return StoredStudy(name, Found(tables, sheets), made, tuple(changed(made["sources"])))
 
 

@@ -33,16 +33,18 @@ PAINT = VQGANCLIP(prompt="-")
 
 def initial_image_study(lab, prompts: Sequence[str] = ("a house", "a dog"), seeds: Sequence[int] = (0,),
                         template: VQGANCLIP = PAINT, n_jobs: int = -1) -> Study:
-    """Each prompt and seed without and with an initial image: a drawn scene of another subject, so that what is found at the
-    end was painted (the judge finds a drawing of the prompt's own subject before the first step). Raises ValueError on a prompt
-    that names no subject of the picture world."""
+    """Each prompt and seed without and with an initial image.
+
+    It is a drawn scene of another subject, another one each time, so that what is found at the end was painted: the judge
+    finds a drawing of the prompt's own subject before the first step. Raises ValueError on a prompt that names no subject.
+    """
     cells = []
-    for prompt in prompts:
+    for k, prompt in enumerate(prompts):
         subjects = read(prompt).subjects
         if not subjects:
             raise ValueError(f"prompt={prompt!r} names no subject of the picture world: no initial image can be drawn")
         for seed in seeds:
-            spec, other = template.but(prompt=prompt, seed=seed), _scene_without(subjects, 100 * seed)
+            spec, other = template.but(prompt=prompt, seed=seed), _scene_without(subjects, 1000 * seed + 7 * k)
             init = ImageInput.of(Image.fromarray(render(other)), spec.canvas.width, spec.canvas.height)
             cells += [({"start": "random codes", "shows": ""}, spec),
                       ({"start": "initial image", "shows": other.subjects[0].subject}, spec.but(canvas__init=init))]

@@ -23,6 +23,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from labkit.image.chunks import SIGNATURE, ImageError, without_texts
 from labkit.text import plain
 
+MAX_BYTES = 16_000_000  # of a picture's file; a PNG of ours with a recipe has no more
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # What Pillow's decoders raise on damaged files, besides its own UnidentifiedImageError (an OSError).
 DAMAGE = (OSError, SyntaxError, EOFError, ValueError, IndexError, KeyError, TypeError, MemoryError, struct.error, zlib.error)
@@ -108,7 +109,7 @@ def _array_values(array: np.ndarray) -> np.ndarray:
     return np.array(np.broadcast_to(values, (*values.shape[:2], 3)), order="C")
 
 
-def open_upload(path_or_bytes: str | os.PathLike | bytes, max_bytes: int = 10_000_000,
+def open_upload(path_or_bytes: str | os.PathLike | bytes, max_bytes: int = MAX_BYTES,
                 max_pixels: int = 16_000_000) -> Image.Image:
     """The RGB picture of a PNG, JPEG, WebP or GIF (its first frame) from anywhere: the one door for pictures.
 

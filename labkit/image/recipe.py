@@ -15,10 +15,9 @@ from PIL import Image, PngImagePlugin
 from labkit.data import version
 from labkit.files import write_atomically
 from labkit.image.chunks import SIGNATURE, ImageError, text_of
-from labkit.image.convert import naming, png_bytes, read_bytes, to_rgb
+from labkit.image.convert import MAX_BYTES, naming, png_bytes, read_bytes, to_rgb
 from labkit.text import plain
 
-MAX_PNG_BYTES = 16_000_000
 MAX_PARTS = 100_000  # names and values of a recipe
 MAX_DEPTH = 32  # of tables inside tables; a spec has four
 MAX_LINES = 40  # of differences
@@ -45,7 +44,7 @@ def recipe_png(image: Image.Image, path: str | os.PathLike, recipe: dict | None 
     if recipe is not None:
         texts.add_text("labkit", json.dumps(recipe, allow_nan=False))  # ASCII, as tEXt demands
     data = png_bytes(to_rgb(image), texts)
-    if len(data) > MAX_PNG_BYTES:
+    if len(data) > MAX_BYTES:
         raise ImageError(f"{name!r}: {len(data):,} bytes are too many; paint smaller")
     return data
 
@@ -54,10 +53,10 @@ def read_recipe(path_or_bytes: str | os.PathLike | bytes) -> dict[str, Any]:
     """The recipe in a PNG of `save_png`; no pixel is decoded, but the file is whole. Raises `ImageError`,
     for a file without one `NoRecipe`."""
     with naming(path_or_bytes):
-        data = read_bytes(path_or_bytes, MAX_PNG_BYTES)
+        data = read_bytes(path_or_bytes, MAX_BYTES)
         if not data.startswith(SIGNATURE):
             raise NoRecipe("this is not a PNG; other formats keep no recipe, so give the file as it was saved")
-        text = text_of(data, "labkit", MAX_PNG_BYTES)
+        text = text_of(data, "labkit", MAX_BYTES)
         if text is None:
             raise NoRecipe("this PNG holds no labkit recipe; it lost it on its way, or never had one")
         return _parsed(text)

@@ -19,7 +19,7 @@ import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,7 @@ class KeyPhrases(Measure):
     """Which phrases of a song make a picture, with reasons."""
 
     needs: ClassVar[tuple[str, ...]] = ("clip",)
+    example: ClassVar[dict[str, Any]] = {"text": "a red apple\nthe sea at night\nthe sea at night"}
 
     text: str = Field(..., max_length=20_000, description="the lyrics, a line of the song per line")
     language: Literal["auto", "en", "ru"] = Field(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,8 @@ class GuidedDiffusion(Prompted):
 
     needs: ClassVar[tuple[str, ...]] = ("guide", "diffusion", "perceptual")
     score: ClassVar[str | None] = "clip"
+    example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2,
+                                         "sampler": {"eta": 0.5}, "canvas": {"width": 32, "height": 16}, "cutouts": {"cutn": 4}}
 
     steps: int = Field(50, ge=2, le=1000, description="Steps of the whole way from noise to picture")
     canvas: DiffusionCanvas = Field(DiffusionCanvas(), description="Size and start")

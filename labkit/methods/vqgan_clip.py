@@ -13,7 +13,7 @@ once. So a batch that does not fit into memory is split without changing the gra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,8 @@ class VQGANCLIP(Prompted):
 
     needs: ClassVar[tuple[str, ...]] = ("guide", "vqgan")
     score: ClassVar[str | None] = "clip"
+    example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2,
+                                         "canvas": {"width": 32, "height": 16}, "cutouts": {"cutn": 4}}
 
     prompt: str = Field(..., min_length=1, max_length=2000,
                         description="What to paint: text[:weight[:stop]] joined by |; ^ changes the prompt on the way")

@@ -6,13 +6,14 @@ import math
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share hits/n (Wilson 1927); z = 1.96 for 95 %. Raises ValueError unless 0 ≤ hits ≤ n > 0."""
-    if not 0 <= hits <= n or n == 0:
-        raise ValueError(f"hits={hits}, n={n}: need 0 <= hits <= n and n > 0")
+    """Wilson's score interval of a share hits/n (Wilson 1927); z = 1.96 for 95 %. Raises ValueError unless 0 ≤ hits ≤ n > 0 and
+    z > 0."""
+    if not 0 <= hits <= n or n == 0 or not 0 < z < math.inf:
+        raise ValueError(f"hits={hits}, n={n}, z={z}: need 0 <= hits <= n, n > 0 and z > 0")
     p, zz = hits / n, z * z
     middle = (p + zz / (2 * n)) / (1 + zz / n)
     half = z / (1 + zz / n) * math.sqrt(p * (1 - p) / n + zz / (4 * n * n))
-    return (middle - half if hits else 0.0), (middle + half if hits < n else 1.0)  # exact where rounding is not
+    return (max(middle - half, 0.0) if hits else 0.0), (min(middle + half, 1.0) if hits < n else 1.0)  # whatever rounding does
 
 
 def share(hits: int, n: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 
+from labkit.metrics.undefined import quotient
 from labkit.models.judge import HEADS, VGGClassifier
 from labkit.models.load import load_model
 from labkit.world import Reading, classes, read
@@ -35,9 +35,9 @@ class Verdict:
 
     def score(self, wanted: Reading) -> float:
         """How much of a prompt the judge sees, in [0, 1]: the mean over its claims (as in `finds`) of the probability given to
-        what is claimed, of two subjects to both together. NaN where nothing is claimed."""
+        what is claimed, of two subjects to both together. `NotDefined` where nothing is claimed."""
         shares = [sum(self.probabilities[attribute][name] for name in names) for attribute, names in claims(wanted).items()]
-        return sum(shares) / len(shares) if shares else math.nan
+        return quotient(sum(shares), len(shares), 0, 1, "the prompt names nothing that the judge knows")
 
 
 def claims(wanted: Reading) -> dict[str, set[str]]:

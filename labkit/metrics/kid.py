@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from labkit.loop import NonFiniteError
+
 
 class _Features(nn.Module):
     """Pictures (B, 3, H, W) in [0, 1] → features (B, D)."""
@@ -29,8 +31,10 @@ class _Features(nn.Module):
 
 
 def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, seed: int = 0) -> tuple[float, float]:
-    """KID and its standard deviation over `subsets` random halves. Pictures (N, 3, H, W) in [0, 1], N ≥ 20 of each kind.
-    Raises ValueError for fewer."""
+    """KID and its standard deviation over `subsets` ≥ 2 random halves. Pictures (N, 3, H, W) in [0, 1], N ≥ 20 of each kind.
+    Raises ValueError for fewer, NonFiniteError where the features are not finite."""
+    if subsets < 2:
+        raise ValueError(f"subsets={subsets}: a spread over random halves needs 2 or more")
     n = min(len(pictures), len(real))
     if n < 20:
         raise ValueError(f"pictures: {n} of a kind are too few for a distance between sets; give 20 or more")
@@ -43,6 +47,9 @@ def kid(judge, pictures: torch.Tensor, real: torch.Tensor, subsets: int = 50, se
         for part in real.split(100):
             metric.update(part.cpu(), real=True)
         mean, spread = metric.compute()
+    if not bool(mean.isfinite()):
+        raise NonFiniteError("the judge's features of the pictures hold NaN or infinity, so that there is no distance; "
+                             "see where they come from")
     return float(mean), float(spread)
 
 

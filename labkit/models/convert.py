@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from labkit.models.adm import convert_original
+from labkit.models.kinds import KINDS, named
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.text import plain
 from labkit.weights import (
@@ -100,7 +102,9 @@ class Original:
 def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
     try:
         config = infer_config(state)
-    except (ValueError, WeightsError) as error:
+    except WeightsError as error:
+        raise WeightsMismatch(f"{name}: {error}") from error
+    except ValueError as error:
         raise WeightsMismatch(f"{name}: not a VQGAN that can be built ({error})") from error
     with torch.device("meta"):
         model = VQGAN(config)
@@ -108,13 +112,9 @@ def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict
     return state, {"kind": "vqgan", "config": config.to_dict()}
 
 
-def _diffusion(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
-    from labkit.models.adm import convert_original
-
-    return convert_original(state, name)
-
-
-ORIGINALS = {"vqgan": Original(VQGAN_LAYOUT, _vqgan), "diffusion": Original(DIFFUSION_LAYOUT, _diffusion)}
+TAMING = Original(VQGAN_LAYOUT, _vqgan)
+GUIDED_DIFFUSION = Original(DIFFUSION_LAYOUT, convert_original)
+ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
 
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
@@ -127,7 +127,7 @@ def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = N
     """
     src, dst = Path(src), Path(dst)
     if kind is not None and kind not in ORIGINALS:
-        raise WeightsError(f"kind: {kind!r} cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
+        raise WeightsError(f"kind: '{plain(kind)}' cannot be converted; there are: {', '.join(map(repr, ORIGINALS))}")
     if dst.suffix != ".safetensors":
         raise WeightsError(f"dst: {shown(dst)} must end in .safetensors")
     if dst.exists() and src.exists() and dst.samefile(src):
@@ -150,8 +150,11 @@ def _find(held: object, src: Path, kind: str | None, part: str | None) -> tuple[
         raise WeightsMismatch(f"{shown(src)}: is {CLIP_LAYOUT.title}, which needs no converting; "
                               "give it as --clip ARCHITECTURE/FILE")
     if not there and kind is None:
-        known = [f"{original.layout.title} (no key ends in {', nor in '.join(lacking(held, original.layout))})"
-                 for original in ORIGINALS.values()]
-        raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {' nor '.join(known)}. It holds", *described(held)]))
+        partly = {name: missing for name, original in ORIGINALS.items()
+                  if len(missing := lacking(held, original.layout)) < len(original.layout.marks)}
+        if len(partly) != 1:
+            known = " nor ".join(original.layout.title for original in ORIGINALS.values())
+            raise WeightsMismatch("\n  ".join([f"{shown(src)}: neither {known}. It holds", *described(held)]))
+        kind = next(iter(partly))
     kind = kind or there[0]
     return kind, find_state(held, src, ORIGINALS[kind].layout, part)

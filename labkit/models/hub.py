@@ -39,8 +39,8 @@ def repository_of(spec: str) -> str | None:
         return "/".join(parts)
     tidy = [part.strip() for part in parts if part.strip()]
     if len(tidy) == 2 and all(_is_name(part) for part in tidy):
-        raise WeightsError(f"clip: {plain(spec)!r}: give ORG/REPO after hf-hub:, so write 'hf-hub:{'/'.join(tidy)}'")
-    raise WeightsError(f"clip: {plain(spec)!r} names no repository of the hub; give ORG/REPO, as in {EXAMPLE}")
+        raise WeightsError(f"clip: '{plain(spec)}': give ORG/REPO after hf-hub:, so write 'hf-hub:{'/'.join(tidy)}'")
+    raise WeightsError(f"clip: '{plain(spec)}' names no repository of the hub; give ORG/REPO, as in {EXAMPLE}")
 
 
 def _is_name(part: str) -> bool:

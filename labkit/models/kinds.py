@@ -37,7 +37,7 @@ class Kind:
     training    "module:class", or "".  evaluation  "module:function" of (lab, n) → {heading: table or shares}, and `n` of it.
     role_of     another kind whose weights and loader serve: then `Lab` gives this one the other's name unless told otherwise.
     help        of its flag; "" where a lab takes no name but "pocket".
-    convert     "module:function" of (what a checkpoint holds, its name) → (tensors, metadata), or "".
+    convert     "module:name" of the published layout that becomes ours (a `labkit.models.convert.Original`), or "".
     full        full-size models; `build` "module:function" of such a name → the bare model, for comparing keys and shapes.
     expects     the pictures that the full-size ones take.
     """
@@ -104,7 +104,7 @@ _ALL = (
          "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
          megabytes=3, draws=True, load="labkit.models.vqgan:load_vqgan", models=(("", "labkit.models.vqgan:VQGAN"),),
          training="labkit.training.vqgan:TrainVQGAN", evaluation="labkit.evaluation.models:vqgan_figures",
-         help="VQGAN: pocket, pixels, or as in imagenet-f16-16384", convert="labkit.models.convert:vqgan_state",
+         help="VQGAN: pocket, pixels, or as in imagenet-f16-16384", convert="labkit.models.convert:TAMING",
          build="labkit.models.vqgan:bare",
          full=(Full("imagenet-f16-1024", HEIBOX.format("8088892a516d4e3baf92"), 958_000_000),  # no checksum is published
                Full("imagenet-f16-16384", HEIBOX.format("a7530b09fed84f80a887"), 980_000_000),
@@ -115,7 +115,7 @@ _ALL = (
          megabytes=10, draws=True, load="labkit.models.diffusion:load_diffusion", n=500,
          models=(("", "labkit.models.diffusion:PocketDiffusion"), ("adm", "labkit.models.adm:ADM")),
          training="labkit.training.diffusion:TrainDiffusion", evaluation="labkit.evaluation.models:diffusion_figures",
-         help="Diffusion: pocket, or as in imagenet-256", convert="labkit.models.adm:convert_original",
+         help="Diffusion: pocket, or as in imagenet-256", convert="labkit.models.convert:GUIDED_DIFFUSION",
          build="labkit.models.adm:bare",
          full=(  # sha256 as mirrors and users found it; their publishers give none
              Full("imagenet-256", ADM_256, 2_211_383_297, "a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1"),

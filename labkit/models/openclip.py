@@ -108,13 +108,15 @@ def _resolve(spec: str) -> Source:
         )
     config = open_clip.get_model_config(architecture)
     published = get_pretrained_cfg(architecture, weights)
+    if "://" in weights:
+        raise WeightsError(_unknown(weights, ""))
     if not published:
         path = Path(weights).expanduser()
         if path.exists() or path.is_symlink() or weights.endswith(FILES) or os.sep in weights:
             return Source(config, architecture, path, _preprocess({}, spec))
         near = get_close_matches(weights, tags, n=3, cutoff=0.3) or tags
         raise WeightsError(
-            f"clip: {architecture} has no tag {plain(weights)!r}; it has: {', '.join(near) or 'none'}"
+            f"clip: {architecture} has no tag '{plain(weights)}'; it has: {', '.join(near) or 'none'}"
         )
     quick = published.get("quick_gelu", False)
     if config.get("quick_gelu", False) and not quick:
@@ -131,12 +133,16 @@ def _resolve(spec: str) -> Source:
 
 def _unknown(spec: str, architecture: str) -> str:
     """What to say of a name that begins with no architecture."""
+    if not spec:
+        return "clip: '' names no model; 'pocket' is one, ViT-B-32/openai another"
+    if "://" in spec:
+        return f"clip: '{plain(spec, 200)}' is an address; fetch the file and write ARCHITECTURE/FILE, such as ViT-B-32/FILE"
     if Path(spec).expanduser().is_file():
-        return f"clip: {plain(spec, 200)!r} names no architecture; write ARCHITECTURE/FILE, such as 'ViT-B-32/{shown(spec)}'"
+        return f"clip: '{plain(spec, 200)}' names no architecture; write ARCHITECTURE/FILE, such as 'ViT-B-32/{shown(spec)}'"
     if Path(spec).expanduser().is_dir():
-        return f"clip: {plain(spec, 200)!r} is a folder; write 'local-dir:{shown(spec)}'"
+        return f"clip: '{plain(spec, 200)}' is a folder; write 'local-dir:{shown(spec)}'"
     near = get_close_matches(architecture, open_clip.list_models(), n=3, cutoff=0.3)
-    said = f"clip: {plain(architecture)!r} is no architecture of open_clip"
+    said = f"clip: '{plain(architecture)}' is no architecture of open_clip"
     said += f"; near ones: {', '.join(near)}" if near else "; ViT-B-32 is one, as in ViT-B-32/openai"
     return said + (f". A repository of the hub is written 'hf-hub:{plain(spec)}'" if spec.count("/") == 1 and not near else "")
 
@@ -145,7 +151,7 @@ def _folder(folder: str, spec: str, tokenizer: str = "") -> Source:
     """A folder with open_clip's config and weights."""
     path = Path(folder).expanduser()
     if not folder.strip():
-        raise WeightsError(f"clip: {plain(spec)!r} names no folder; write local-dir:FOLDER, which holds {CONFIG} and "
+        raise WeightsError(f"clip: '{plain(spec)}' names no folder; write local-dir:FOLDER, which holds {CONFIG} and "
                            f"{HUB_FILES[0]}")
     config, preprocess = read_config(path, spec)
     return Source(config, tokenizer or f"local-dir:{path}", weights_in(path, spec), _preprocess(preprocess, spec))
@@ -194,7 +200,8 @@ def _plausible(config: dict, tensors: int, called: str) -> None:
         layers = values.get("layers") or 0
         n = sum(layers) if isinstance(layers, list) and all(isinstance(k, int) for k in layers) else layers
         if not isinstance(n, int) or not 0 <= n <= tensors:
-            raise WeightsMismatch(f"{called}: {plain(tower)}.layers is {plain(layers)}, the file has {tensors:,} tensors")
+            raise WeightsMismatch(f"{called}: does not fit: {plain(tower)}.layers is {plain(layers)}, the file has "
+                                  f"{tensors:,} tensors")
         length = values.get("context_length") or 1
         if not isinstance(length, int) or not 1 <= length <= LONGEST_CONTEXT:
             raise WeightsError(f"{called}: {plain(tower)}.context_length is {plain(length)}; it must be 1 to {LONGEST_CONTEXT}")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from labkit.image import differences, open_upload, psnr, read_recipe
-from labkit.image.recipe import MAX_PNG_BYTES
 from labkit.lab import Lab
 from labkit.runs.result import Result, collect
 from labkit.runs.versions import changes_since, made_by, upgrade
@@ -77,7 +76,7 @@ def replay(path: str | Path, lab: Lab | None = None) -> Replay:
     steps_done = recipe.get("steps_done")
     if type(steps_done) is not int or steps_done < 1:
         raise SpecError(f"{plain(path, 200)}: steps_done must be a whole number of at least 1; got {plain(steps_done, 40)}")
-    before = open_upload(path, MAX_PNG_BYTES)
+    before = open_upload(path)
     lab = Lab() if lab is None else lab
     lab.require(spec)
     run = spec.run(lab)

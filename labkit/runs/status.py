@@ -13,6 +13,8 @@ def status(result: Result, ending: str = "") -> str:
         words = [f"{result.n} step{'s' if result.n > 1 else ''} in {duration(result.seconds)}"]
     elif ending:
         words = [f"{ending} after {result.steps_done} of {result.n} steps" if result.n else ending]
+        if 0 < result.image_step < result.steps_done:
+            words.append(f"picture of step {result.image_step}")
     else:
         per_step = result.seconds / max(1, len(result.history))
         left = duration(per_step * (result.n - result.steps_done))

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from labkit.image import contact_sheet, read_recipe, save_png
+from labkit.image import contact_sheet, open_upload, read_recipe, save_png
 from labkit.runs.result import collect
 from labkit.runs.workers import LabSource, run_all
 from labkit.spec import Method, SpecError
@@ -39,7 +39,7 @@ class Sweep:
         images, labels = [], []
         for _, row in self.table.iterrows():
             labels.append(", ".join(f"{name.replace('__', '.')} {shown(row[name])}" for name in self.axes))
-            images.append(_load(row["path"]) if not row["error"] else None)
+            images.append(open_upload(row["path"]) if not row["error"] else None)
         size = next((image.size for image in images if image is not None), (64, 64))
         blank = Image.new("RGB", size, (160, 160, 160))
         images = [blank if image is None else image for image in images]
@@ -108,11 +108,6 @@ def _row(path: Path, skipped: bool) -> dict:
     recipe = read_recipe(path)
     ends = {"seconds": recipe.get("seconds"), "path": str(path), "error": "", "skipped": skipped}
     return {**recipe.get("scores", {}), **ends}
-
-
-def _load(path: str):
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 def shown(value: Any, longest: int = 24) -> str:

@@ -4,7 +4,9 @@
     ICC(2,1) = (MSR − MSE) / (MSR + (k − 1)·MSE + k·(MSC − MSE)/n)      one rater's vote         Shrout & Fleiss 1979
     ICC(2,k) = (MSR − MSE) / (MSR + (MSC − MSE)/n)                      the mean of k raters
 
-MSR, MSC, MSE: mean squares of n items, of k raters, and of what is left in a two-way table without repetition.
+MSR, MSC, MSE: mean squares of n items, of k raters, and of what is left in a two-way table without repetition. The
+denominators are estimates of a variance, which few votes can bring to 0 and below. Then, and where an estimate leaves −1 … 1,
+the statistic is not defined (`labkit.metrics.undefined`); who divides on gets ICC = 3.00.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from labkit.metrics.undefined import NotDefined, quotient
 from labkit.survey.statistics import ratings_table
 
 Metric = Literal["nominal", "ordinal", "interval", "ratio"]
@@ -23,7 +26,8 @@ Metric = Literal["nominal", "ordinal", "interval", "ratio"]
 def krippendorff(ratings: pd.DataFrame | np.ndarray, metric: Metric = "interval") -> float:
     """Krippendorff's alpha of raters × items; NaN is a missing vote, items with one vote do not count.
 
-    1: all agree; 0: no better than chance; below: worse. NaN where nothing varies, as there is no chance to compare with.
+    1: all agree; 0: no better than chance; below: worse. Not defined (NaN) where nothing varies: there is no chance to compare
+    with.
     metric  how far two values are apart: "nominal" 0 or 1; "ordinal" by the votes between them; "interval" (c − k)²;
             "ratio" ((c − k)/(c + k))², of values ≥ 0.
     Raises ValueError where no item has two votes, or on an unknown metric.
@@ -40,7 +44,8 @@ def krippendorff(ratings: pd.DataFrame | np.ndarray, metric: Metric = "interval"
     totals = coincidence.sum(1)
     distance = _distance(levels, totals, metric)
     expected = (np.outer(totals, totals) * distance).sum() / (totals.sum() - 1)
-    return float(1 - (coincidence * distance).sum() / expected) if expected > 0 else float("nan")
+    apart = quotient((coincidence * distance).sum(), expected, 0, 2, "all votes are equal: there is no chance to compare with")
+    return apart if isinstance(apart, NotDefined) else 1 - apart
 
 
 def _distance(levels: np.ndarray, totals: np.ndarray, metric: str) -> np.ndarray:
@@ -62,7 +67,8 @@ def _distance(levels: np.ndarray, totals: np.ndarray, metric: str) -> np.ndarray
 
 @dataclass(frozen=True)
 class ICC:
-    """Two-way random, absolute agreement: of one rater (`single`) and of the mean of all `raters` (`average`)."""
+    """Two-way random, absolute agreement: of one rater (`single`) and of the mean of all `raters` (`average`), each in −1 … 1
+    or `NotDefined`."""
 
     single: float
     average: float
@@ -71,7 +77,8 @@ class ICC:
 
 
 def icc(ratings: pd.DataFrame | np.ndarray) -> ICC:
-    """ICC(2,1) and ICC(2,k) of raters × items without a gap (see `complete`). NaN where nothing varies.
+    """ICC(2,1) and ICC(2,k) of raters × items without a gap (see `complete`). Not defined (NaN) where nothing varies, where the
+    variance that is divided by is estimated as 0 or less, or where an estimate leaves −1 … 1.
 
     Raises ValueError on a missing vote, or on fewer than 2 raters or items.
     """
@@ -85,10 +92,18 @@ def icc(ratings: pd.DataFrame | np.ndarray) -> ICC:
     between_items = k * ((values.mean(1) - overall) ** 2).sum()
     between_raters = n * ((values.mean(0) - overall) ** 2).sum()
     left = ((values - overall) ** 2).sum() - between_items - between_raters
-    msr, msc, mse = between_items / (n - 1), between_raters / (k - 1), max(left, 0.0) / ((n - 1) * (k - 1))
+    noise = 1e-12 * (values**2).sum()  # what rounding leaves of a sum of squares that is 0
+    between_items, between_raters, left = (s if s > noise else 0.0 for s in (between_items, between_raters, left))
+    msr, msc, mse = between_items / (n - 1), between_raters / (k - 1), left / ((n - 1) * (k - 1))
     single = msr + (k - 1) * mse + k * (msc - mse) / n
     average = msr + (msc - mse) / n
-    return ICC(_ratio(msr - mse, single), _ratio(msr - mse, average), n, k)
+    if msr == msc == mse == 0:
+        why = "all votes are equal"
+    elif msr == 0:
+        why = "the pictures' mean ratings do not differ"
+    else:
+        why = "the votes leave no variance to divide by; more raters or pictures may"
+    return ICC(quotient(msr - mse, single, -1, 1, why), quotient(msr - mse, average, -1, 1, why), n, k)
 
 
 def complete(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +114,7 @@ def complete(ratings: pd.DataFrame) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Retest:
     """How a second, hidden look compares with the first: Pearson's r, the mean absolute difference and the share of
-    equal votes over `n` pairs; `by_rater` the mean absolute difference of each rater."""
+    equal votes over `n` pairs; `by_rater` the mean absolute difference of each rater. r may be `NotDefined`."""
 
     r: float
     difference: float
@@ -109,17 +124,16 @@ class Retest:
 
 
 def retest(votes: pd.DataFrame) -> Retest:
-    """Of the hidden repeats in a table of votes (columns rater, item, rating, repeat). r is NaN below 3 pairs or where a
-    side does not vary. Raises ValueError where nobody has seen an item twice."""
+    """Of the hidden repeats in a table of votes (columns rater, item, rating, repeat). r is not defined (NaN) below 3 pairs or
+    where a side does not vary. Raises ValueError where nobody has seen an item twice."""
     first, second = (ratings_table(votes, repeat=again).stack() for again in (False, True))
     pairs = pd.DataFrame({"first": first, "second": second}).dropna()
     if pairs.empty:
         raise ValueError("votes: no item was rated twice by the same rater; plan a survey with repeats ≥ 1")
     apart = (pairs["first"] - pairs["second"]).abs()
-    varies = len(pairs) >= 3 and pairs["first"].nunique() > 1 and pairs["second"].nunique() > 1
-    r = float(np.corrcoef(pairs["first"], pairs["second"])[0, 1]) if varies else float("nan")
+    varies = pairs["first"].nunique() > 1 and pairs["second"].nunique() > 1
+    if len(pairs) < 3:
+        r: float = NotDefined(f"{len(pairs)} pairs; it needs 3")
+    else:
+        r = float(np.corrcoef(pairs["first"], pairs["second"])[0, 1]) if varies else NotDefined("one look's votes are equal")
     return Retest(r, float(apart.mean()), float((apart == 0).mean()), len(pairs), apart.groupby(level="rater").mean())
-
-
-def _ratio(a: float, b: float) -> float:
-    return float(a / b) if b else float("nan")

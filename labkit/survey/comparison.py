@@ -15,14 +15,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from labkit.metrics.undefined import NotDefined, quotient
 from labkit.survey.agreement import complete
 from labkit.survey.statistics import DRAWS, LEVEL, describe
+
+DIGITS = 12  # decimals to which two means are told apart
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`chi2`, `p` and `w` (Kendall's W) of Friedman's test over `n` raters (NaN with two settings only), and `pairs`:
-    a row per pair a, b with n, difference (mean of a − b), effect (−1 … 1), p and p_holm."""
+    """`chi2`, `p` and `w` (Kendall's W) of Friedman's test over `n` raters (`NotDefined` with two settings only; W also where
+    nobody tells the settings apart), and `pairs`: a row per pair a, b with n, difference (mean of a − b), effect (−1 … 1; NaN
+    where every rater gives both the same), p and p_holm."""
 
     chi2: float
     p: float
@@ -40,10 +44,13 @@ def compare(settings: pd.DataFrame) -> Comparison:
     n, k = full.shape
     if k < 2 or n < 2:
         raise ValueError(f"settings: {n} raters rated all of {k} settings; a comparison needs 2 raters and 2 settings")
-    chi2 = p = w = float("nan")
-    if k >= 3:
-        chi2, p = (0.0, 1.0) if (full.nunique(axis=1) == 1).all() else map(float, stats.friedmanchisquare(*full.T.to_numpy()))
-        w = chi2 / (n * (k - 1))
+    full = full.round(DIGITS)  # means of equal votes, added up in another order, are ties
+    chi2 = p = w = NotDefined("two settings only; Wilcoxon's test compares them")
+    if k >= 3 and (full.nunique(axis=1) == 1).all():  # every order of the ranks is this one: no difference for sure
+        chi2, p, w = 0.0, 1.0, NotDefined("every rater gives all settings the same")
+    elif k >= 3:
+        chi2, p = map(float, stats.friedmanchisquare(*full.T.to_numpy()))
+        w = quotient(chi2, n * (k - 1), 0, 1, "there are no raters")
     rows = []
     for a, b in combinations(full.columns, 2):
         effect, pair_p = wilcoxon(full[a].to_numpy(), full[b].to_numpy())
@@ -56,12 +63,12 @@ def compare(settings: pd.DataFrame) -> Comparison:
 def wilcoxon(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Effect (matched-pairs rank-biserial correlation, 1 where a is always higher) and two-sided p of Wilcoxon's test.
 
-    Equal pairs are dropped; with none left the effect is 0 and p is 1.
+    Equal pairs are dropped; with none left the effect is not defined (NaN) and p is 1.
     """
-    apart = np.round(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), 12)  # 0.1 + 0.2 − 0.3 is a tie
+    apart = np.round(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), DIGITS)  # 0.1 + 0.2 − 0.3 is a tie
     apart = apart[apart != 0]
     if not len(apart):
-        return 0.0, 1.0
+        return NotDefined("every rater gives both the same"), 1.0
     ranks = stats.rankdata(np.abs(apart))
     effect = float((ranks * np.sign(apart)).sum() / ranks.sum())
     return effect, float(stats.wilcoxon(apart).pvalue)

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from labkit.image import ImageError, open_upload, read_recipe, to_rgb
 from labkit.image.convert import png_bytes
-from labkit.image.recipe import MAX_PNG_BYTES, NoRecipe
+from labkit.image.recipe import NoRecipe
 from labkit.spec import MAX_SEED, Spec
 from labkit.world import read
 
@@ -115,7 +115,7 @@ def items_of_pictures(paths: Iterable[str | os.PathLike]) -> list[Item]:
         if path.stem in items:
             raise ValueError(f"pictures: two are called {path.stem!r}; rename one, as names identify them")
         try:
-            recipe, picture = read_recipe(path), open_upload(path, MAX_PNG_BYTES)
+            recipe, picture = read_recipe(path), open_upload(path)
         except ImageError as error:
             raise ImageError(f"pictures: {error}") from None
         spec = recipe.get("spec")
@@ -134,7 +134,7 @@ def judged(items: Iterable[Item], judge) -> list[Item]:
     nothing that the judge knows stays without."""
     found = []
     for item in items:
-        score = judge(open_upload(item.png, MAX_PNG_BYTES)).score(read(item.prompt))
+        score = judge(open_upload(item.png)).score(read(item.prompt))
         found.append(item if math.isnan(score) else replace(item, scores={**item.scores, "judge": round(score, 4)}))
     return found
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import func, select
 
+from labkit.files import write_atomically
 from labkit.survey.agreement import retest
 from labkit.survey.plan import Plan
 from labkit.survey.schema import history, items, people, places, raters, surveys, votes
 from labkit.survey.statistics import describe, ratings_table
 from labkit.survey.store import Store
+from labkit.tables import csv_text
 
 VOTES = ["rater", "item", "repeat", "rating", "position", "order_row", "dwell", "revision", "at"]
 
@@ -77,7 +79,8 @@ def items_of(store: Store, survey: str) -> pd.DataFrame:
 def export(store: Store, survey: str, path: str | os.PathLike) -> Path:
     """Write the current votes joined with what made each picture, as .csv or .json by the path's end. Returns the path.
 
-    A row (an object) per vote: VOTES, whether the rater was `attentive` (empty where unknown), and the item's columns.
+    A row (an object) per vote: VOTES, whether the rater was `attentive` (empty where unknown), and the item's columns. In a CSV
+    texts that a spreadsheet would run as a formula begin with an apostrophe.
     """
     path = Path(path)
     if path.suffix not in (".csv", ".json"):
@@ -86,12 +89,11 @@ def export(store: Store, survey: str, path: str | os.PathLike) -> Path:
     table["attentive"] = table["rater"].map(attention(store, survey).astype(object)).astype(object)
     made = items_of(store, survey)
     joined = table.merge(made, how="left", left_on="item", right_index=True, suffixes=("", "_setting"))
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
-        joined.to_csv(path, index=False)
+        write_atomically(path, csv_text(joined, index=False).encode())
     else:
         rows = json.loads(joined.to_json(orient="records"))  # NaN becomes null, which JSON knows
-        path.write_text(json.dumps({"survey": survey, "votes": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_atomically(path, json.dumps({"survey": survey, "votes": rows}, ensure_ascii=False, indent=1).encode())
     return path
 
 

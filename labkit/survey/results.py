@@ -5,12 +5,12 @@ Charts group pictures by prompt and colour them by one setting, the one that the
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from labkit.clip.figures import Sheet
+from labkit.metrics.undefined import said
 from labkit.survey.agreement import complete, icc, krippendorff
 from labkit.survey.charts import Language, means_chart, ranking_chart, ratings_chart_table
 from labkit.survey.comparison import best, compare
@@ -120,17 +120,17 @@ def _people(store: Store, survey: str) -> list[str]:
 
 
 def _agreement(store: Store, survey: str, ratings: pd.DataFrame) -> list[str]:
-    lines = _said("Krippendorff's alpha (interval)", lambda: _number(krippendorff(ratings)))
+    lines = _said("Krippendorff's alpha (interval)", lambda: said(krippendorff(ratings)))
     whole = complete(ratings)
 
     def intraclass() -> str:
         found = icc(whole)
-        single, average = _number(found.single), _number(found.average)
+        single, average = said(found.single), said(found.average)
         return f"{single} for one rater, {average} for the mean of {found.raters} ({found.items} items)"
 
     def again() -> str:
         found = retest_of(store, survey)
-        return f"r {_number(found.r)}, mean difference {found.difference:.2f}, equal {found.equal:.0%} (n = {found.n})"
+        return f"r {said(found.r)}, mean difference {found.difference:.2f}, equal {found.equal:.0%} (n = {found.n})"
 
     return [*lines, *_said("ICC(2,1) and ICC(2,k)", intraclass), *_said("Hidden repeats", again)]
 
@@ -139,7 +139,7 @@ def _comparison(settings: pd.DataFrame, draws: int) -> list[str]:
     def friedman() -> str:
         found = compare(settings)
         pairs = "; ".join(f"{row.a} − {row.b}: {row.difference:+.2f}, p {row.p_holm:.3f}" for row in found.pairs.itertuples())
-        test = "" if math.isnan(found.p) else f"Friedman chi² {found.chi2:.2f}, p {found.p:.3f}, W {found.w:.2f}. "
+        test = f"Friedman chi² {found.chi2:.2f}, p {found.p:.3f}, W {found.w:.2f}. " if found.p == found.p else ""
         return f"{test}Wilcoxon with Holm: {pairs} (n = {found.n} raters)"
 
     def verdict() -> str:
@@ -155,10 +155,6 @@ def _said(title: str, make) -> list[str]:
         return [f"{title}: {make()}"]
     except ValueError as error:
         return [f"{title}: not yet ({error})"]
-
-
-def _number(value: float) -> str:
-    return "not defined" if math.isnan(value) else f"{value:.2f}"
 
 
 def _short(value: object) -> str:

@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from labkit.metrics.undefined import NotDefined, said
+
 DRAWS, LEVEL = 2000, 0.95
 
 
@@ -93,20 +95,19 @@ def t_interval(mean, variance, n: int, level: float = LEVEL) -> tuple[np.ndarray
 
     Of numbers or arrays. It knows nothing of the scale's ends. Raises ValueError on n < 2 or a negative variance.
     """
-    if n < 2 or np.any(np.asarray(variance) < 0):
-        raise ValueError(f"n={n}, variance={variance}: need n ≥ 2 raters and variances ≥ 0")
+    if not n >= 2 or not np.all(np.asarray(variance) >= 0) or not 0 < level < 1:
+        raise ValueError(f"n={n}, variance={variance}, level={level}: need n ≥ 2 raters, variances ≥ 0 and 0 < level < 1")
     half = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(np.asarray(variance, dtype=float) / n)
     return np.asarray(mean, dtype=float) - half, np.asarray(mean, dtype=float) + half
 
 
 def zscores(ratings: pd.DataFrame) -> pd.DataFrame:
     """Each rating in standard deviations (ddof 0) of its rater from its rater's mean: a second view, without the habit
-    of being strict or mild. 0 for a rater who gave one number only."""
+    of being strict or mild. Not defined (NaN, as if there were no vote) for a rater who gave one number only."""
     _values(ratings)
     centred = ratings.sub(ratings.mean(axis=1), axis=0)
     spread = ratings.std(axis=1, ddof=0)
-    scaled = centred.div(spread.where(spread > 1e-9, 1.0), axis=0)
-    return scaled.where(spread > 1e-9, centred * 0.0)
+    return centred.div(spread.where(spread > 1e-9), axis=0)
 
 
 def by_condition(ratings: pd.DataFrame, condition: Mapping) -> pd.DataFrame:
@@ -131,7 +132,9 @@ class Correlation:
 
     def __str__(self) -> str:
         if not math.isfinite(self.rho):
-            return f"not defined (n = {self.n})"
+            return f"{said(self.rho)}, n = {self.n} items"
+        if not math.isfinite(self.low):
+            return f"{self.rho:+.2f} (interval not defined, n = {self.n} items)"
         return f"{self.rho:+.2f} ({self.low:+.2f} to {self.high:+.2f}, n = {self.n} items)"
 
 
@@ -141,7 +144,7 @@ def correlation(
     """Spearman's rank correlation of the items' mean ratings with a score (item → number; CLIP's or the judge's).
 
     The interval draws raters and items, both with replacement: other people and other pictures. Items without score or
-    vote are left out. Raises ValueError with fewer than 3 items left; rho is NaN where one side does not vary.
+    vote are left out. Raises ValueError with fewer than 3 items left; rho is not defined (NaN) where one side does not vary.
     """
     named = pd.Series({item: score.get(item) for item in ratings.columns}, dtype=float)
     ratings = ratings.loc[:, named.notna() & ratings.notna().any()]
@@ -160,11 +163,12 @@ def correlation(
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of the ranks (ties share theirs), pairs with NaN left out; NaN where one does not vary."""
+    """Pearson's correlation of the ranks (ties share theirs), pairs with NaN left out; not defined (NaN) with fewer than two or
+    where one does not vary."""
     known = np.isfinite(x) & np.isfinite(y)
     a, b = stats.rankdata(x[known]), stats.rankdata(y[known])
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return float("nan")
+        return NotDefined("fewer than two pairs" if len(a) < 2 else "one side does not vary")
     return float(np.corrcoef(a, b)[0, 1])
 
 

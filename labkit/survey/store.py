@@ -13,7 +13,6 @@ measured here, from show to vote, not by the page. Tables that leave the store a
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 import time
@@ -23,9 +22,11 @@ from dataclasses import dataclass, field
 from PIL import Image
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from labkit.image import open_upload
 from labkit.survey.consent import AGE_BANDS, CONSENT, GENDERS, version
 from labkit.survey.plan import HIGH, LOW, Item, Plan, attention_item, order_of
 from labkit.survey.schema import connect, consents, history, items, people, places, raters, surveys, take_turns, votes
+from labkit.text import read_words
 
 
 class TooSoon(ValueError):
@@ -94,10 +95,12 @@ class Store:
         if long := [key for key in keys if not 0 < len(key) <= 200]:
             raise ValueError(f"pictures: the key {long[0][:40]!r} has {len(long[0])} characters; give it 1 to 200")
         plan.fits(len(pictures))
+        read_words(name, "name")  # no database keeps halves of characters
+        for item in pictures:
+            read_words(item.prompt, f"pictures: {item.key}: prompt")
         everything = list(pictures)
         if plan.attention:
-            with Image.open(io.BytesIO(pictures[0].png)) as first:
-                everything.append(attention_item(plan, first.size))
+            everything.append(attention_item(plan, open_upload(pictures[0].png).size))
         digest = _digest(plan, everything, texts)
         with self.engine.begin() as connection:
             take_turns(connection)  # two processes that start at once would both make it
@@ -189,8 +192,7 @@ class Store:
                 for t in (places, votes)
             ]
             current = connection.execute(rating).scalar()
-        with Image.open(io.BytesIO(item.png)) as picture:
-            return View(position, counts[0], counts[1], picture.convert("RGB"), item.prompt, current)
+        return View(position, counts[0], counts[1], open_upload(item.png), item.prompt, current)
 
     def vote(self, token: str, position: int, rating: int) -> None:
         """Record a vote; a later one replaces it and both stay in the history. Once this returns, it is on the disk.

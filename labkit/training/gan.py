@@ -19,7 +19,7 @@ Shipped is the moving average of G (Yazıcı et al. 2019). Held-out combinations
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ APART = 0.2  # d: mean absolute difference, on [-1, 1], beyond which two picture
 
 class TrainGAN(Training):
     """Pocket GAN: the generator that the lyrics report first proposed."""
+
+    example: ClassVar[dict[str, Any]] = {"batch": 4}
 
     steps: int = Field(5000, ge=1, le=500_000, description="Optimiser steps of each of the two nets")
     batch: int = Field(16, ge=2, le=1024, description="Pictures a step, real ones and as many painted ones")

@@ -10,6 +10,7 @@ the latent stayed within four of its eight dimensions.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ PRINCIPAL_STEPS = 300  # over which the principal components let go of a fresh m
 
 class TrainVQGAN(Training):
     """Pocket VQGAN."""
+
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "sharpen_from": 0.5}
 
     steps: Steps = 6000
     batch: Batch = 8

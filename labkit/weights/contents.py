@@ -46,7 +46,7 @@ def find_state(held: object, path: Path, layout: Layout, part: str | None = None
         chosen = [fit for fit in found if part in (fit.entry, fit.name)]
         if not chosen:
             there = ", ".join(plain(fit.name) for fit in found) or "none"
-            raise WeightsMismatch(f"part: {plain(part)!r} is no {layout.title} in {shown(path)}; there are: {there}")
+            raise WeightsMismatch(f"part: '{plain(part)}' is not {layout.title} in {shown(path)}; there are: {there}")
         found = chosen
     if not found:
         raise WeightsMismatch("\n  ".join([f"{shown(path)}: not {layout.title}: no key of it ends in "
@@ -177,9 +177,13 @@ def _kind_of(value: object) -> str:
         also = f", among them {_count(len(tensors), 'tensor')}" if 0 < len(tensors) < len(value) else ""
         return f"a dictionary of {of}{also}{': ' if value else ''}{_some(tensors or value)}"
     if isinstance(value, list | tuple | set):
-        return f"a {type(value).__name__} of {len(value):,}"
+        first = next(iter(value), None)
+        return f"a {type(value).__name__} of {len(value):,}" + (f", the first a tensor {tuple(first.shape)}"
+                                                                if isinstance(first, Tensor) else "")
     if isinstance(value, str):
-        return f"the text {plain(value, 40)!r}"
+        return f"the text '{plain(value, 40)}'"
+    if value is None:
+        return "nothing (None)"
     return f"a number ({plain(value, 20)})" if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 

@@ -2,8 +2,8 @@
 
 torch.load(weights_only=True) runs a small set of pickle's instructions. It trusts the file's sizes, though, and a few bytes can
 ask for hours: keys of tuples in tuples take 2ⁿ steps to hash. So the instructions are counted first, on a stack of weights,
-without building anything. Classes of Lightning, which taming's files name, are replaced by inert stand-ins and never imported;
-any other class or function is refused by name.
+without building anything. What trainers note beside the weights (Lightning's classes in taming's files, a NumPy number, a
+Namespace of options) is replaced by inert stand-ins and never imported; any other class or function is refused by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from labkit.text import plain
 from labkit.weights.errors import WeightsError, shown
 from labkit.weights.recognise import LONGEST_HEADER, FileKind, zip_entries
 
-LIGHTNING = ("pytorch_lightning.", "lightning.")
+LIGHTNING = ("pytorch_lightning.", "lightning.", "omegaconf.")
+RECORDS = {"argparse.Namespace", "pathlib.PosixPath", "pathlib.WindowsPath", "numpy.dtype", "numpy.ndarray"} | {
+    f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")}
 MOST_WORK = 10**8  # parts looked at; a checkpoint of 10⁴ tensors with its optimiser takes about 10⁶
 DEEPEST = 200
 MAKERS = {"builtins.bytearray"} | {  # they take as much memory as a number says
@@ -46,12 +48,12 @@ def read_pickle(path: Path, kind: FileKind) -> object:
     """
     zipped = kind.name == "torch"
     named = _named(path, _instructions(path, zipped), 1 if zipped else 5)
-    lightning = {name for name in named if name.startswith(LIGHTNING)}
-    if unsafe := sorted(named - lightning - (_allowed() - MAKERS)):
+    records = {name for name in named if name.startswith(LIGHTNING) or name in RECORDS}
+    if unsafe := sorted(named - records - (_allowed() - MAKERS)):
         listed = ", ".join(plain(name, 60) for name in unsafe[:5]) + (" …" if len(unsafe) > 5 else "")
         raise WeightsError(f"{shown(path)}: refused, for reading it would run {listed}; only tensors and plain values are "
                            "read. Get the file from its publisher again, or as safetensors")
-    stand_ins = [(type("Inert", (_Inert,), {}), name) for name in lightning]
+    stand_ins = [(type("Inert", (_Inert,), {}), name) for name in records]
     try:
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickles of other versions
@@ -62,8 +64,7 @@ def read_pickle(path: Path, kind: FileKind) -> object:
     except MemoryError as error:
         raise WeightsError(f"{shown(path)}: does not fit into memory") from error
     except Exception as error:  # its reader raises whatever a damaged pickle leads it to; its words advise unsafe loading
-        raise WeightsError(f"{shown(path)}: not a whole checkpoint, torch cannot read it ({type(error).__name__}); "
-                           "fetch it again") from error
+        raise WeightsError(f"{shown(path)}: not a whole checkpoint, torch cannot read it; fetch it again") from error
 
 
 def _allowed() -> set[str]:
@@ -121,7 +122,7 @@ def _walk(stream: io.BytesIO, path: Path) -> tuple[set[str], int]:
             names.add(_modern(*arg.split(" ", 1)))
         elif op.name in ("STACK_GLOBAL", "FRAME", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
             raise WeightsError(f"{shown(path)}: its pickle is of another protocol than torch.save's own, 2; it cannot be read "
-                               "safely. Whoever made it can save it by torch.save as it comes, or as safetensors")
+                               "safely. Whoever made it can save it by torch.save without a pickle_protocol, or as safetensors")
         before, popped = list(op.stack_before), []
         if pickletools.markobject in before:
             before = before[: before.index(pickletools.markobject)]

@@ -138,16 +138,17 @@ def _of_text(text: str, size: int) -> FileKind:
     if re.match(r"(\.\./)*(\.git)?/?annex/objects/", text):
         return _pointer("git-annex", "git annex get FILE", re.search(r"-s(\d{1,18})-", text))
     if re.match(r"HTTP/\d", text):
-        return FileKind("text", f"a server's answer, {plain(text.splitlines()[0])!r}, not a checkpoint", AGAIN)
+        return FileKind("text", f"a server's answer ({plain(text.splitlines()[0])}), not a checkpoint", AGAIN)
     bare = re.sub(r"<!--.*?(-->|\Z)|<\?.*?(\?>|\Z)", " ", text, flags=re.S).lstrip()
-    if re.match(r"<!doctype\s+html|<(html|head|body|title|script|meta|style|div|center|h1|p|iframe)\b", bare, re.I) or (
-            bare.startswith("<") and re.search(r"<html\b", bare, re.I)):
+    page = r"<!doctype\s+html|<(html|head|body|title|script|meta|style|div|center|h1|p|iframe)\b"
+    hidden = not bare and text.startswith("<!--")  # a comment longer than what was read
+    if hidden or re.match(page, bare, re.I) or (bare.startswith("<") and re.search(r"<html\b", bare, re.I)):
         title = re.search(r"<title[^>]*>(.*?)</title", text, re.I | re.S)
-        called = f" ({plain(' '.join(title[1].split()))!r})" if title and title[1].strip() else ""
+        called = f" ('{plain(' '.join(title[1].split()))}')" if title and title[1].strip() else ""
         return FileKind("text", f"a web page{called}, not a checkpoint", PAGE)
     if bare.startswith("<") or text.startswith("<?xml"):
         code = re.search(r"<(?:Code|Message)>(.*?)<", text, re.S)
-        return FileKind("text", f"an XML text{f' ({plain(code[1])!r})' if code else ''}, not a checkpoint", AGAIN)
+        return FileKind("text", f"an XML text{f' ({plain(code[1])})' if code else ''}, not a checkpoint", AGAIN)
     if re.match(r"\{\s*[\"}]|\[\s*[\[{\"\d\]]", text):
         what = f"a JSON text ({plain(' '.join(text.split()), 60)})"
         return FileKind("text", f"{what}, not a checkpoint", "give the file of weights that lies beside it, or fetch it again")
@@ -156,7 +157,7 @@ def _of_text(text: str, size: int) -> FileKind:
     if re.match(r"\(dp\d|\(lp\d|\(i|c[\w.]+\n\w+\n|\(c[\w.]+\n", text):
         return FileKind("pickle", "a bare pickle (of protocol 0), not a checkpoint of torch.save", MAKER)
     words = plain(" ".join(text.split()), 40)
-    return FileKind("text", f"a text ({words!r}), not a checkpoint", "give the file of weights itself")
+    return FileKind("text", f"a text ('{words}'), not a checkpoint", "give the file of weights itself")
 
 
 def _pointer(of: str, command: str, promised: re.Match | None) -> FileKind:
@@ -203,7 +204,7 @@ def _zip(path: Path, size: int) -> FileKind:
     listed = ", ".join(plain(name, 40) for name in inside[:3]) or "nothing"
     more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
     return FileKind("archive", f"a zip archive, but no torch checkpoint (it holds {listed}{more})",
-                    "unpack it and give the checkpoint inside")
+                    "unpack it and give the checkpoint inside" if inside else AGAIN)
 
 
 def refused(path: str | os.PathLike, kind: FileKind) -> WeightsError:

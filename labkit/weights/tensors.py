@@ -6,7 +6,9 @@ runs nothing. labkit keeps one JSON object under the header's key "labkit".
 
 import json
 import os
+import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,6 +23,8 @@ from labkit.weights.contents import described, tensors_in
 from labkit.weights.errors import WeightsError, shown
 from labkit.weights.pickles import read_pickle
 from labkit.weights.recognise import AGAIN, header_end, recognise, refused
+
+LARGEST, FEW = 10**8, 16  # numbers in a config: none is larger; so many parts may be asked for whatever the file holds
 
 
 def open_tensors(path: Path):
@@ -70,6 +74,25 @@ def _metadata(path: Path, header: dict[str, str] | None) -> dict:
     return about
 
 
+def _plausible(config: object, tensors: int, path: str | os.PathLike) -> None:
+    """Layers are built one by one, before anything is compared: a config asks for no more of them than the file has tensors."""
+    for key, value in config.items() if isinstance(config, dict) else ():
+        numbers = list(_numbers(value))
+        counts = re.search(r"layer|block|level|depth|stage", key) and not isinstance(value, list)
+        most = max(tensors, FEW) if counts or (isinstance(value, list) and key == "blocks") else LARGEST
+        if len(numbers) > max(tensors, FEW) or any(not abs(number) <= most for number in numbers):
+            raise WeightsError(f"{shown(path)}: its config says {plain(key, 40)} = {plain(json.dumps(value), 30)}, which its "
+                               f"{tensors:,} tensors cannot be; {AGAIN} or make it again")
+
+
+def _numbers(value: object) -> Iterator[int | float]:
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _numbers(part)
+
+
 def read_metadata(path: str | os.PathLike) -> dict:
     """What a safetensors file says about itself ({} where it says nothing), without reading a tensor."""
     with open_tensors(Path(path)) as file:
@@ -88,7 +111,9 @@ def load_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         except (SafetensorError, RuntimeError, AttributeError, KeyError) as error:  # a type of number that torch has not
             raise WeightsError(f"{shown(path)}: a tensor in it cannot be read by this torch, {torch.__version__}") from error
-        return tensors, _metadata(Path(path), file.metadata())
+        about = _metadata(Path(path), file.metadata())
+        _plausible(about.get("config"), len(tensors), path)
+        return tensors, about
 
 
 def save_tensors(

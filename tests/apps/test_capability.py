@@ -4,10 +4,6 @@ The method has no prompt and a picture field; the measure looks at pictures and 
 writes, as a newcomer would.
 """
 
-import importlib
-import sys
-import textwrap
-
 import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
@@ -23,92 +19,14 @@ from labkit.views.gradio.app import PUBLIC, launch
 from labkit.views.gradio.page import page_of
 from tests.apps.browser import visitor
 from tests.apps.support import tiny_lab
-
-METHOD = '''
-    """Posterise: a picture in fewer and fewer shades."""
-
-    from pydantic import Field
-    from PIL import Image, ImageOps
-
-    from labkit.image import ImageInput
-    from labkit.loop import Made, Rng, Values, loop
-    from labkit.spec import Method, Spec, Steps
-
-
-    class Shades(Spec):
-        """How many shades are left."""
-
-        most: int = Field(6, ge=2, le=8, description="Bits to begin with")
-        words: tuple[str, ...] = Field(("light", "dark"), description="What the shades are called")
-
-
-    class ToyPosterise(Method):
-        """Draw a picture in fewer and fewer shades."""
-
-        sketch: ImageInput = Field(..., description="The picture to draw again")
-        shades: Shades = Field(Shades(), description="Shades")
-        steps: Steps = 5
-        speckle: float = Field(0.0, ge=0, le=1, description="Share of noise")
-
-        def run(self, lab, resume=None):
-            def step(i):
-                bits = max(1, self.shades.most - i)
-                return Made({"bits": float(bits) / 3}, lambda: ImageOps.posterize(self.sketch.pil(), bits),
-                            {"notices": tuple(f"called {word}" for word in self.shades.words)})
-
-            yield from loop(self.steps, {}, step, 100, resume)
-'''
-MEASURE = '''
-    """How light pictures are."""
-
-    from dataclasses import dataclass
-
-    import numpy as np
-    import pandas as pd
-    from matplotlib.figure import Figure
-    from PIL import Image
-    from pydantic import Field
-
-    from labkit.spec import Measure
-
-
-    @dataclass
-    class Lightness:
-        table: pd.DataFrame
-        notices: tuple = ("grey is in between",)
-
-        def figure(self):
-            figure = Figure(figsize=(3, 2))
-            figure.subplots().bar(range(len(self.table)), self.table["light"])
-            return figure
-
-
-    class ToyLightness(Measure):
-        """How light each picture is."""
-
-        names: tuple[str, ...] = Field(..., min_length=1, max_length=5, description="A name for each picture")
-        gain: float = Field(1.0, gt=0, le=3, description="What lightness is multiplied by")
-
-        def compute(self, lab, pictures: list[Image.Image], floor: float = 0.0):
-            if len(pictures) != len(self.names):
-                raise ValueError(f"pictures: there are {len(pictures)} for {len(self.names)} names; give one for each")
-            light = [np.float32(self.gain * np.asarray(p.convert("L")).mean() / 255 + 0.376) for p in pictures]
-            return Lightness(pd.DataFrame({"light": light}, index=list(self.names)))
-'''
+from tests.conformance.toys import installed
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
-    """(method, measure), registered as long as this module's tests run."""
-    folder = tmp_path_factory.mktemp("toys")
-    for name, text in (("toy_posterise", METHOD), ("toy_lightness", MEASURE)):
-        (folder / f"{name}.py").write_text(textwrap.dedent(text))
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module("toy_posterise").ToyPosterise, importlib.import_module("toy_lightness").ToyLightness
-    sys.path.remove(str(folder))
-    for name in ("toy_posterise", "toy_lightness"):
-        del sys.modules[name]
-    del METHODS["ToyPosterise"], MEASURES["ToyLightness"]
+    """(method, measure), in modules of labkit's own for as long as this module's tests run."""
+    with installed(tmp_path_factory.mktemp("toys")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +117,7 @@ def test_in_the_browser(demo, pictures, chromium):
         expect(page.locator("#toy_posterise-notices")).to_contain_text("called dark")
         expect(page.locator("#toy_posterise-verdict")).to_be_hidden()  # no prompt: nothing for the judge to find
         page.get_by_role("button", name="Make it again in a notebook").locator("visible=true").click()
-        expect(page.locator("#toy_posterise-code")).to_contain_text("from toy_posterise import ToyPosterise")
+        expect(page.locator("#toy_posterise-code")).to_contain_text("from labkit.methods.toy_posterise import ToyPosterise")
 
         page.get_by_role("tab", name="Toy lightness").click()
         page.locator("#toy_lightness-run").click()

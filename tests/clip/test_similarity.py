@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from labkit.clip import similarity
@@ -20,6 +20,7 @@ from labkit.clip.patches import patch_map
 from labkit.clip.retrieval import standings, streamed, top_of_rows
 from labkit.clip.similarity import TEMPLATES, SimilarityMatrix, SimilarityResult, embed_images, embed_texts
 from labkit.data import data_path
+from labkit.image import ImageError, to_rgb
 from labkit.spec import NonFiniteError, SpecError
 
 COLOURS = {"red": (1.0, 0, 0), "green": (0, 1.0, 0), "blue": (0, 0, 1.0)}
@@ -160,6 +161,31 @@ def test_images_of_mixed_sizes_keep_their_order(lab, monkeypatch):
 def test_transparency_lies_on_white(lab):
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     assert torch.allclose(embed_images(lab.clip, [clear]), torch.full((1, 3), math.sqrt(1 / 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16", "RGB"])
+def test_a_picture_of_any_mode_is_read_as_it_looks(lab, mode):
+    """16-bit grey, whose values are far above 255, not as white; the same for the map of patches."""
+    image = Image.new("RGB", (16, 16), "black" if mode == "1" else (60, 90, 120))
+    if mode == "I;16":
+        image = Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 257)
+    elif mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.applyTransform(image, ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+    else:
+        image = image.convert(mode)
+    seen = []
+    lab.clip.encode_image = lambda x: seen.append(x) or torch.ones(len(x), 3)
+    SimilarityMatrix(texts=("red",)).compute(lab, [image])
+    patch_map(lab, "red", image, patch=16, stride=16)
+    expected = torch.from_numpy(np.asarray(to_rgb(image)).copy()).permute(2, 0, 1)[None] / 255
+    assert torch.equal(seen[0], expected) and torch.equal(seen[1], expected) and seen[0].mean() < 0.9
+
+
+def test_what_is_no_picture_is_named(lab):
+    for wrong, words in ((Image.new("F", (4, 4)), "image 1: .*mode F"), ("b.png", "image 1: a str is no picture")):
+        with pytest.raises(ImageError, match=words):
+            SimilarityMatrix(texts=("red",)).compute(lab, [plain("red"), wrong])
 
 
 def test_softmax_is_at_the_models_temperature():

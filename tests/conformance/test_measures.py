@@ -1,5 +1,6 @@
 """What every measure owes: a spec like a method's, the same table twice, a figure, and models left as they were."""
 
+import inspect
 import pkgutil
 from importlib import import_module
 
@@ -17,11 +18,9 @@ def pictures() -> list[Image.Image]:
     return [Image.new("RGB", (20, 16), colour) for colour in ("red", "blue", "white")]
 
 
-# A small spec of each measure, and what its `compute` takes besides the lab.
-EXAMPLES = {
-    "SimilarityMatrix": ({"texts": ["a red apple", "the sea at night"]}, lambda: (pictures(),)),
-    "KeyPhrases": ({"text": "a red apple\nthe sea at night\nthe sea at night"}, lambda: ()),
-}
+def arguments_of(cls) -> dict:
+    """What its `compute` takes besides the lab: pictures, where it asks for some."""
+    return {name: pictures() for name, p in inspect.signature(cls.compute).parameters.items() if "Image" in str(p.annotation)}
 
 
 def load_all() -> dict:
@@ -33,7 +32,12 @@ def load_all() -> dict:
 
 
 OURS = load_all()
-every = pytest.mark.parametrize("name", sorted(OURS))
+
+
+def every(test):
+    test.asks = lambda cls: True
+    return pytest.mark.parametrize("name", sorted(OURS))(test)
+
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,13 @@ def tiny():
 
 
 def example(name: str):
-    assert name in EXAMPLES, f"{name}: give it a small example in EXAMPLES of {__name__}, so that it is tested"
-    values, arguments = EXAMPLES[name]
-    return OURS[name](**values), arguments()
+    cls = OURS[name]
+    assert cls.example, f"{name}: give it an `example`, the values of a small spec, so that it is tested"
+    return cls(**cls.example), arguments_of(cls)
 
 
 def test_there_are_measures():
-    assert OURS and set(EXAMPLES) <= set(OURS)
+    assert OURS
 
 
 @every
@@ -64,7 +68,7 @@ def test_same_table_twice_a_figure_and_nothing_left_behind(name, tiny, capsys):
     spec, arguments = example(name)
     assert set(spec.needs) <= set(tiny.names)
     before, randomness = condition(tiny), global_randomness()
-    first, second = (spec.compute(tiny, *arguments) for _ in range(2))
+    first, second = (spec.compute(tiny, **arguments) for _ in range(2))
     assert isinstance(first.table, pd.DataFrame) and len(first.table)
     pd.testing.assert_frame_equal(first.table, second.table, check_exact=True)
     assert isinstance(first.figure(), matplotlib.figure.Figure)

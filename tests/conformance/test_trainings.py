@@ -15,8 +15,6 @@ from labkit.zoo import load_tensors
 from tests.conformance import TinyLab, assert_same, condition, global_randomness, through_disk
 
 SMALL = {"steps": 4, "batch": 8, "scenes": 64, "precision": "fp32", "preview_every": 3}
-EXAMPLES = {"clip": {}, "vqgan": {"batch": 2, "sharpen_from": 0.5}, "judge": {}, "perceptual": {},
-            "diffusion": {}, "gan": {"batch": 4}}
 TRAININGS = trainings()
 every = pytest.mark.parametrize("name", sorted(TRAININGS))
 
@@ -34,8 +32,8 @@ def bank(tmp_path_factory):
 
 
 def spec_of(name: str, **changes):
-    assert name in EXAMPLES, f"{name}: give it a small example in EXAMPLES of {__name__}, so that it is tested"
-    return TRAININGS[name]()(**{**SMALL, **EXAMPLES[name], **changes})
+    cls = TRAININGS[name]()
+    return cls(**{**SMALL, **cls.example, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from labkit.evaluation import catalogue
 from labkit.evaluation.catalogue import STUDIES, load_study, make_study, study_of
 from labkit.evaluation.stored import Found, changed, read_study, save_study, sources_of
 from labkit.fetch import sha256_of
+from labkit.image import contact_sheet
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.spec import SpecError
 
@@ -62,6 +63,16 @@ def test_tables_come_back_as_they_were(tmp_path):
     assert back.table["prompt"].to_list() == ["a dog", "None"] and back.table["seed"].to_list() == [0, 1]
     assert back.table["p"][0] == 0.5 and np.isnan(back.table["p"][1]) and list(back.found.tables) == ["", "more"]
     assert back.sheet.getpixel((4, 4)) == (255, 0, 0)
+
+
+def test_a_part_of_a_sheet_is_whole_rows(tmp_path):
+    pictures = [Image.new("RGB", (64, 64), (k * 20, 0, 0)) for k in range(10)]
+    sheet = contact_sheet(pictures, ["x"] * 10, 4, 64)
+    save_study("x", Found({"": pd.DataFrame({"k": range(10)})}, {"": sheet}), {"sources": {}, "sizes": {}}, tmp_path)
+    back = read_study("x", tmp_path)
+    two = back.first_rows(2, columns=4)
+    assert two.height * 3 == pytest.approx(sheet.height * 2, abs=3) and two.width == sheet.width
+    assert back.first_rows(9, columns=4).size == sheet.size
 
 
 def stored(tmp_path, sources, specs, sizes=None):

@@ -53,6 +53,8 @@ def test_initial_images_show_something_else_and_are_the_only_difference(lab):
     assert table["start"].to_list() == ["random codes", "initial image"] * 2 and len(made.pictures) == 4
     assert all(row.shows not in read(row.prompt).subjects for row in table.itertuples())
     assert table["shows"].map(bool).to_list() == [False, True] * 2
+    many = initial_image_study(lab, [few for _, few, _ in fair_pairs(8)], template=SMALL.but(steps=1), n_jobs=1).table
+    assert many["shows"].nunique() > 4, "one initial image for all would be a study of that image"
     with pytest.raises(ValueError, match="names no subject"):
         initial_image_study(lab, ("hallelujah",), template=SMALL, n_jobs=1)
 

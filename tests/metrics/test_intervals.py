@@ -28,9 +28,10 @@ def test_nothing_and_everything_mirror_each_other():
 def test_both_ends_solve_the_score_equation(case):
     """Wilson's ends are the p with |p̂ − p| = z · sqrt(p (1 − p) / n)."""
     hits, n = case
-    for p in wilson(hits, n):
-        if 0 < p < 1:
-            assert abs(hits / n - p) == pytest.approx(1.959964 * math.sqrt(p * (1 - p) / n), rel=1e-6, abs=1e-9)
+    inner = [p for p in wilson(hits, n) if 0 < p < 1]
+    assert len(inner) == 2 - (hits in (0, n)), "only nothing and everything have an end at 0 or 1"
+    for p in inner:
+        assert abs(hits / n - p) == pytest.approx(1.959964 * math.sqrt(p * (1 - p) / n), rel=1e-6, abs=1e-9)
     low, high = wilson(hits, n)
     assert 0 <= low <= hits / n <= high <= 1
 
@@ -39,6 +40,12 @@ def test_both_ends_solve_the_score_equation(case):
 def test_counts_that_cannot_be_are_named(hits, n):
     with pytest.raises(ValueError, match=f"hits={hits}, n={n}"):
         wilson(hits, n)
+
+
+def test_a_width_that_cannot_be_is_named():
+    for z in (0, -1.96, math.nan, math.inf):
+        with pytest.raises(ValueError, match="z > 0"):
+            wilson(3, 9, z)
 
 
 def test_share_is_written_with_its_interval():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from labkit.loop import NonFiniteError
 from labkit.metrics.kid import kid
 
 
@@ -42,6 +43,41 @@ def test_it_is_the_unbiased_estimate_over_halves():
     found, spread = kid(FLAT, x, y)
     assert found == pytest.approx(mmd(x[:10], y[:10]), rel=1e-4) and spread == pytest.approx(0, abs=1e-6)
     assert found > 0.1
+
+
+def test_no_bias_is_left():
+    """The mean over halves is the unbiased estimate of all, whose pairs of a picture with itself do not count: with them, 20
+    pictures of one kind would be apart by far more than the halves' error."""
+    x, y = pictures(20, 0.5, 0), pictures(20, 0.5, 1)
+    found, spread = kid(FLAT, x, y, subsets=400)
+    biased = mmd(x, y) + sum((self_pairs(a) - mean_pairs(a)) / len(a) for a in (x, y))
+    error = 4 * spread / 400**0.5
+    assert found == pytest.approx(mmd(x, y), abs=error) and biased - mmd(x, y) > 2 * error
+
+
+def kernel(x: torch.Tensor) -> torch.Tensor:
+    x = x.flatten(1).double() * 2 - 1
+    return (x @ x.T / x.shape[1] + 1) ** 3
+
+
+def self_pairs(x: torch.Tensor) -> float:
+    return float(kernel(x).diagonal().mean())
+
+
+def mean_pairs(x: torch.Tensor) -> float:
+    k = kernel(x)
+    return float((k.sum() - k.diagonal().sum()) / (len(x) * (len(x) - 1)))
+
+
+def test_features_that_are_no_numbers_are_told():
+    class Broken(torch.nn.Module):
+        def embed(self, x):
+            return x.flatten(1) * torch.nan
+
+    with pytest.raises(NonFiniteError, match="NaN"):
+        kid(SimpleNamespace(net=Broken()), pictures(20, 0.5, 0), pictures(20, 0.5, 1))
+    with pytest.raises(ValueError, match="subsets=1"):
+        kid(FLAT, pictures(20, 0.5, 0), pictures(20, 0.5, 1), subsets=1)
 
 
 def test_the_same_kind_is_near_0_and_the_farther_the_larger():

@@ -191,3 +191,90 @@ def test_what_the_hub_cache_holds_is_loaded_without_a_request(published, tmp_pat
     assert same_features(loaded, model, tokenizer)
     assert openclip._cached("labkit-test/tiny/") == str(snapshot / "open_clip_model.safetensors")
     assert openclip._cached("labkit-test/tiny/other.bin") is None and not blocked
+
+
+@pytest.mark.parametrize(("spec", "right"), [
+    ("hf-hub:https://huggingface.co/laion/X", "laion/X"), ("https://huggingface.co/laion/X/tree/main", "laion/X"),
+    ("hf-hub:laion/X/", "laion/X"), ("hf-hub: laion/X", "laion/X"), ("hf-hub:laion / X", "laion/X"),
+    ("HF-HUB:laion/X", "laion/X"),
+    ("hf.co/laion/X?library=open_clip", "laion/X"), ("hf-hub:/laion/X", "laion/X"), ("hf:laion/X", "laion/X"),
+    ("hf-hub:", None), ("hf-hub: ", None), ("hf-hub:laion", None), ("hf-hub:laion/X/Y", None), ("hf-hub:laion/X Y", None),
+    ("hf-hub:../../etc", None), ("hf-hub:lai\x1b[31mon/X", None), ("hf-hub:пример/X", None), ("https://huggingface.co/", None),
+    ("hf-hub:" + "a" * 200 + "/X", None), ("hf-hub:laion/X--Y", None),
+])
+def test_a_name_of_the_hub_that_is_none_is_told_the_right_spelling(spec, right, blocked):
+    said = f"give ORG/REPO after hf-hub:, so write 'hf-hub:{right}'" if right else "names no repository .*give ORG/REPO"
+    with pytest.raises(WeightsError, match=said) as caught:
+        load_openclip(spec)
+    assert "\x1b" not in str(caught.value) and not blocked
+
+
+def test_names_that_lack_a_part_are_told_which(tmp_path):
+    file = tmp_path / "x.safetensors"
+    file.touch()
+    for spec, said in {
+        "": "names no model", str(file): "names no architecture; write ARCHITECTURE/FILE", str(tmp_path): "write 'local-dir:",
+        "laion/CLIP-X": "written 'hf-hub:laion/CLIP-X'", "https://example.org/x.pt": "is an address; fetch the file",
+        "ViT-B-32/https://example.org/x.pt": "is an address; fetch the file",
+        "local-dir:": "names no folder; write local-dir:FOLDER",
+        "local-dir: ": "names no folder", f"local-dir:{file}": "is a file, not a folder; it must hold open_clip_config.json",
+        f"local-dir:{tmp_path}": "holds no open_clip_config.json",
+    }.items():
+        with pytest.raises(WeightsError, match=said):
+            load_openclip(spec)
+
+
+CONFIGS = {
+    "a page": ("<html>Sign in</html>", "is no JSON of a config: a web page"),
+    "empty": ("", "is no JSON of a config: an empty file"),
+    "a list": ("[1]", "needs a model_cfg with vision_cfg and text_cfg"), "brackets": ("[" * 10**5, "is no JSON of a config"),
+    "no towers": ('{"model_cfg": {}}', "needs a model_cfg"), "a megabyte": (" " * (2 << 20), "it has 2,097,152 bytes"),
+    "layers": (json.dumps({"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"layers": 10**9}}}),
+               "does not fit: text_cfg.layers is 1000000000, the file has"),
+    "context": (json.dumps({"model_cfg": TINY | {"text_cfg": TINY["text_cfg"] | {"context_length": 10**6}}}), "1 to 10000"),
+    "width": (json.dumps({"model_cfg": TINY | {"embed_dim": 10**8}}), "text_projection is .32, 16., the model has .32, 1000"),
+    "words": (json.dumps({"model_cfg": TINY | {"embed_dim": "many"}}), "does not describe a CLIP that can be built"),
+    "strangers": (json.dumps({"model_cfg": TINY | {"colour": 1}}), "does not describe a CLIP that can be built"),
+    "std": (json.dumps({"model_cfg": TINY, "preprocess_cfg": {"std": [0, 1, 1]}}), "three numbers each, std above 0"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_that_describes_no_clip_is_refused(copy, name):
+    content, said = CONFIGS[name]
+    (copy / "open_clip_config.json").write_text(content)
+    with pytest.raises(WeightsError, match=said):
+        load_openclip(f"local-dir:{copy}")
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda s: {"state_dict": {"module." + k: v for k, v in s.items()}}, lambda s: {"model": s, "epoch": 3},
+    lambda s: {"module._orig_mod." + k: v for k, v in s.items()},
+], ids=["data parallel", "model", "compiled"])
+def test_wrapped_weights_give_equal_features(published, architecture, tmp_path, wrap):
+    torch.save(wrap(dict(published[0].state_dict())), tmp_path / "epoch_3.pt")
+    loaded, tokenizer, _ = load_openclip(f"{architecture}/{tmp_path / 'epoch_3.pt'}")
+    assert same_features(loaded, published[0], tokenizer)
+
+
+def test_positions_of_another_grid_are_resampled_as_open_clip_does(copy, architecture, published, tmp_path):
+    config = json.loads((copy / "open_clip_config.json").read_text())
+    config["model_cfg"] = TINY | {"vision_cfg": TINY["vision_cfg"] | {"image_size": 64}}
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    ours, _, preprocess = load_openclip(f"local-dir:{copy}")
+    theirs = open_clip.create_model(f"local-dir:{copy}").eval().requires_grad_(False)
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert preprocess["size"] == 64 and torch.equal(ours.encode_image(image), theirs.encode_image(image))
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"<html>Sign in</html>", "a web page, not a checkpoint"), (b"", "an empty file"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 605\n", "pointer of large-file storage .*605 bytes"),
+])
+def test_weights_that_are_none_are_named_in_files_and_folders(copy, architecture, content, said):
+    path = copy / "open_clip_model.safetensors"
+    path.write_bytes(content)
+    for spec in (f"local-dir:{copy}", f"{architecture}/{path}"):
+        with pytest.raises(WeightsError, match=said) as caught:
+            load_openclip(spec)
+        assert "weights_only" not in str(caught.value)

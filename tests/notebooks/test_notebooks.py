@@ -6,40 +6,40 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from labkit.check import check_environment, format_findings
 from labkit.views.notebook import address
-from labkit.views.notebook.execute import BUDGET, FOLDER, WIDGET, code_digest, execute, stale_sources, tagged
+from labkit.views.notebook.execute import FOLDER, WIDGET, code_digest, execute, stale_sources, tagged
 
 ROOT = FOLDER.parent
 NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
 
 # Text that is replaced to make a run short. Each must occur: a notebook that is rewritten must not run long unnoticed.
 SMOKE = {
-    "00_start_here": [("steps=200, seed=0", "steps=4, seed=0")],
+    "00_start_here": [('in the snow", seed=0)', 'in the snow", steps=4, seed=0)')],
     "01_clip_similarity": [("range(320)", "range(24)"), ("range(300)", "range(24)"), ("range(900)", "range(150)")],
     "02_vqgan_clip": [
         ("for k in range(200)", "for k in range(8)"),
         ("for i in range(30)", "for i in range(2)"),
         ("in (0, 1, 9, 29)", "in (0, 1)"),
-        ("steps=200)", "steps=4)"),
-        ("lab, steps=60)", "lab, steps=2)"),
-        ("steps=120", "steps=3"),
-        ("steps=80", "steps=3"),
-        ("steps=60", "steps=3"),
-        ("range(1, 61)", "range(1, 4)"),
+        ('in the snow")', 'in the snow", steps=4)'),
+        ("steps=60", "steps=6"),
         ("steps=40", "steps=4"),
+        ("steps=30", "steps=2"),
+        ("range(1, 41)", "range(1, 5)"),
         ('"seed": [0, 1, 2]', '"seed": [0, 1]'),
-        ("at=(1, 5, 10, 25, 50, 100, 200)", "at=(1, 2, 4)"),
-        ('value = "80"', 'value = "3"'),
+        ("at=(2, 10, 40)", "at=(2, 3, 4)"),
+        ('value = "40"', 'value = "3"'),
     ],
     "09_lyrics_to_pictures": [
-        ("steps=100", "steps=4"),
-        ("steps=50", "steps=4"),
+        ("sample(model, 6, steps=50", "sample(model, 6, steps=4"),
+        ("steps=50, seed=0", "steps=4, seed=0"),
         ("at = [0, 9, 19, 29, 39, 49]", "at = [0, 1, 3]"),
         ("strengths = (0, 0.5, 1, 2.5, 5, 10)", "strengths = (0, 1)"),
-        ("prompts=4, steps=25", "prompts=1, steps=2"),
-        ("prompts=2, steps=(25, 50, 100, 250)", "prompts=1, steps=(2, 3)"),
-        ('steps=25, folder="out/notebook-09"', 'steps=2, folder="out/notebook-09"'),
-        ("prompts=15, seeds=2, steps=4", "prompts=10, seeds=2, steps=2"),
+        ("spec.but(steps=25", "spec.but(steps=2"),
+        ("steps=15", "steps=2"),
+        ("steps=(10, 40)", "steps=(2, 3)"),
+        ("steps=8", "steps=2"),
+        ("prompt=asked, steps=25", "prompt=asked, steps=2"),
     ],
     "12_gan": [
         ("1200", "110"),
@@ -47,15 +47,12 @@ SMOKE = {
         ("range(1000, 1008)", "range(100, 108)"),
         ("(8, 96, 900)", "(8, 20, 90)"),
         ("steps=60, batch=8, scenes=256", "steps=4, batch=4, scenes=32"),
-        ("steps=48", "steps=9"),
-        ("range(0, 48, 8)", "range(0, 9, 8)"),
-        ("measure_gan(lab, 100, 1)", "measure_gan(lab, 10, 1)"),
-        ("(lab, 40, 1", "(lab, 20, 1"),
-        ("range(0, 40, 7)", "range(0, 20, 4)"),
-        ("1, GUIDED, n_jobs", "1, GUIDED.but(steps=2), n_jobs"),
+        ("steps=32", "steps=9"),
+        ("range(0, 32, 8)", "range(0, 9, 8)"),
+        ("measure_gan(lab, 100, 1", "measure_gan(lab, 10, 1"),
         ("distance_table(lab, 200)", "distance_table(lab, 20)"),
     ],
-    "10_survey": [("steps=50", "steps=2"), ("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
+    "10_survey": [("steps=30", "steps=2"), ("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
                   ("range(100)", "range(5)"), ("(20_000, 1)", "(500, 1)")],
 }
 
@@ -130,6 +127,14 @@ def test_runs_afresh_and_answers_are_right(name, tmp_path):
     assert cost.peak > 100 * 2**20, "the kernel's memory was measured"
 
 
+def test_the_saved_check_knows_every_model():
+    """What notebook 00 shows of the check lists the models that there are today, newer ones too."""
+    (cell,) = [c for c in read("00_start_here").cells if c.id == "check"]
+    listed, today = (set(re.findall(r"^\S+ +model (\S+)", text, re.MULTILINE))
+                     for text in (shown(cell), format_findings(check_environment())))
+    assert {"clip", "vqgan"} <= today and listed == today
+
+
 def test_a_replacement_that_no_longer_applies_fails():
     with pytest.raises(AssertionError, match="steps=77777"):
         replaced(read("00_start_here"), [("steps=77777", "steps=1")])
@@ -158,9 +163,11 @@ def test_committed_outputs_are_of_this_code_and_these_models(name):
 
 
 @each
-def test_budget_was_measured(name):
-    source = tagged(read(name), "budget").source
-    assert source.startswith(BUDGET) and re.search(r"\d+ s\b.* \d+\.\d GiB .* threads|\d+ min", source), source
+def test_budget_was_measured_and_is_kept(name):
+    """Three minutes on two cores, in processor time: what else the machine did while it was measured does not count."""
+    notebook = read(name)
+    assert re.search(r"\d+ s \(.*\d+ s of processor time\) and \d+\.\d GiB", tagged(notebook, "budget").source)
+    assert 0 < notebook.metadata["labkit"]["cpu_seconds"] < 2 * 180
 
 
 @each

@@ -11,6 +11,7 @@ from labkit.files import FileError
 from labkit.image import ImageError, open_upload, read_recipe
 from labkit.loop import Made, Step, Values, loop
 from labkit.runs.result import MAX_PREVIEWS, Result, collect
+from labkit.runs.status import status
 from labkit.spec import Method, NonFiniteError
 from tests.views.support import FakeLab, Noise
 
@@ -134,6 +135,7 @@ def test_an_interrupt_shows_the_step_at_which_it_came():
 def test_ctrl_c_during_a_step_waits_for_its_picture():
     result = collect(Counting(at=27), FakeLab())
     assert result.interrupted and (result.steps_done, shown(result)) == (27, 27)
+    assert status(result, "stopped") == "stopped after 27 of 60 steps, k 27"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     late = collect(Counting(at=60), FakeLab())
     assert late.finished and not late.interrupted and shown(late) == 60
@@ -143,6 +145,7 @@ def test_the_second_ctrl_c_ends_the_step_itself():
     result = collect(Counting(at=27, times=2), FakeLab())
     assert result.interrupted and (result.steps_done, shown(result)) == (26, 20)
     assert result.recipe["steps_done"] == result.image_step == 20, "what the picture shows, for its replay"
+    assert status(result, "stopped").startswith("stopped after 26 of 60 steps, picture of step 20")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -44,7 +44,8 @@ def test_alpha_at_its_ends():
     assert krippendorff(np.array([[0.0, 10], [10, 0]])) < 0, "opposite tastes are worse than chance"
     noise = np.random.default_rng(1).integers(0, 11, size=(20, 400))
     assert abs(krippendorff(noise)) < 0.02
-    assert np.isnan(krippendorff(np.full((3, 4), 7.0))), "nothing varies"
+    nothing = krippendorff(np.full((3, 4), 7.0))
+    assert np.isnan(nothing) and str(nothing).startswith("not defined (all votes are equal")
     lonely = np.array([[1.0, 2, _], [1, 2, 9]])
     assert krippendorff(lonely) == krippendorff(lonely[:, :2]), "an item with one vote says nothing"
 
@@ -75,6 +76,34 @@ def test_icc_at_its_ends():
         icc(np.ones((1, 3)))
 
 
+@pytest.mark.parametrize(("ratings", "single", "average"), [
+    ([[1, 2, 3], [3, 2, 1]], "-3.00 lies outside", "mean ratings do not differ"),  # MSR = MSC = 0, MSE = 2: −2/⅔ and −2/−⅔
+    ([[1, 5], [5, 1]], "mean ratings do not differ", "mean ratings do not differ"),
+    ([[1, 2, 9], [3, 9, 1], [5, 5, 5]], None, "no variance to divide by"),
+    (np.full((3, 4), 7.0), "all votes are equal", "all votes are equal"),
+    (np.full((3, 3), 0.1) + 0.2, "all votes are equal", "all votes are equal"),
+])  # fmt: skip
+def test_icc_says_why_it_is_not_defined(ratings, single, average):
+    found = icc(np.array(ratings, dtype=float))
+    for value, why in ((found.single, single), (found.average, average)):
+        if why is None:
+            assert -1 <= value <= 1
+        else:
+            assert np.isnan(value) and why in value.reason and f"{value:.2f}" == f"not defined ({value.reason})"
+
+
+def test_agreement_never_leaves_its_range():
+    generator, outside = np.random.default_rng(0), 0
+    for trial in range(2000):
+        ratings = generator.integers(0, 11, size=generator.integers(2, 6, size=2)).astype(float)
+        found = icc(ratings)
+        alpha = krippendorff(ratings, ("nominal", "ordinal", "interval", "ratio")[trial % 4])
+        values = np.array([found.single, found.average, alpha])
+        assert (np.isnan(values) | (np.abs(values) <= 1)).all(), ratings
+        outside += np.isnan(found.average)
+    assert 100 < outside < 1900, "both kinds are met"
+
+
 def test_complete_keeps_who_rated_everything():
     ratings = pd.DataFrame({"a": [1, 2, 3], "b": [4, np.nan, 6], "nobody": [np.nan] * 3}, index=["p", "q", "r"])
     kept = complete(ratings)
@@ -95,7 +124,8 @@ def test_retest_by_hand():
 
 
 def test_retest_where_r_is_not_defined():
-    assert np.isnan(retest(pairs(("p", "a", 1, 2), ("p", "b", 5, 5))).r)
-    assert np.isnan(retest(pairs(("p", "a", 4, 2), ("p", "b", 4, 5), ("q", "a", 4, 4))).r)
+    few, same = (retest(pairs(*rows)).r for rows in ((("p", "a", 1, 2), ("p", "b", 5, 5)),
+                                                     (("p", "a", 4, 2), ("p", "b", 4, 5), ("q", "a", 4, 4))))
+    assert np.isnan(few) and "2 pairs; it needs 3" in str(few) and np.isnan(same) and "all equal" in str(same)
     with pytest.raises(ValueError, match="repeats"):
         retest(pairs(("p", "a", 1, None)))

@@ -40,12 +40,30 @@ def test_raters_with_a_gap_are_left_out():
 
 def test_two_settings_have_one_test():
     found = compare(people([2, 5, 8])[[500, 1500]])
-    assert np.isnan(found.p) and len(found.pairs) == 1 and found.pairs["p"].equals(found.pairs["p_holm"].rename("p"))
+    assert np.isnan(found.p) and "two settings only" in str(found.w)
+    assert len(found.pairs) == 1 and found.pairs["p"].equals(found.pairs["p_holm"].rename("p"))
 
 
 def test_ties_everywhere_are_no_difference():
     found = compare(pd.DataFrame(np.full((4, 3), 5.0), columns=list("abc")))
-    assert (found.chi2, found.p) == (0, 1) and (found.pairs["p"] == 1).all() and (found.pairs["effect"] == 0).all()
+    assert (found.chi2, found.p) == (0, 1) and (found.pairs["p"] == 1).all() and found.pairs["effect"].isna().all()
+    assert f"{found.w:.2f}" == "not defined (every rater gives all settings the same)"
+
+
+def test_friedman_sees_ties_through_rounding():
+    """0.1 + 0.2 is 0.3: means of equal votes differ by how they were added up."""
+    raters = [[0.1 + 0.2, 0.3, 0.5], [0.3, 0.1 + 0.2, 0.6], [0.1 + 0.2, 0.3, 0.7]]
+    exact = [[0.3, 0.3, last] for *_, last in raters]
+    found, expected = (compare(pd.DataFrame(rows, columns=list("abc"))) for rows in (raters, exact))
+    assert (found.chi2, found.p, found.w) == (expected.chi2, expected.p, expected.w) and 0 < found.w <= 1
+
+
+def test_kendalls_w_stays_in_its_range():
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        rows = generator.integers(0, 3, size=(generator.integers(2, 5), generator.integers(3, 5)))
+        w = compare(pd.DataFrame(rows)).w
+        assert np.isnan(w) or 0 <= w <= 1
 
 
 def test_wilcoxon_by_hand():
@@ -53,7 +71,8 @@ def test_wilcoxon_by_hand():
     assert wilcoxon(np.array([2, 4, 1, 5]), np.array([1, 2, 4, 5])) == (0.0, 1.0)
     effect, p = wilcoxon(np.arange(1.0, 6), np.zeros(5))
     assert effect == 1 and p == pytest.approx(2 / 32)
-    assert wilcoxon(np.array([0.1 + 0.2]), np.array([0.3])) == (0.0, 1.0), "rounding is no difference"
+    effect, p = wilcoxon(np.array([0.1 + 0.2]), np.array([0.3]))
+    assert np.isnan(effect) and p == 1, "rounding is no difference, and of none there is no direction"
 
 
 def test_holm_by_hand_and_against_a_plain_loop():

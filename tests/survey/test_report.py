@@ -1,6 +1,7 @@
 """What leaves a survey: joined with what made the pictures, and nobody's age or gender beside a vote."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -105,6 +106,26 @@ def test_export(store, clock, tmp_path, kind):
         assert bool(row["attentive"]) is (row["rater"] == ids[0])
     said = path.read_text(encoding="utf-8").lower()
     assert "gender" not in said and "age_band" not in said and "token" not in said
+
+
+def test_a_prompt_that_is_a_formula_is_exported_as_a_text(tmp_path, clock, items):
+    formula, store = '=HYPERLINK("http://x","y")', Store(f"sqlite:///{tmp_path / 'f.db'}", clock)
+    odd = [replace(item, prompt=formula, settings={"name": "-x", "drop": -0.5}) for item in items]
+    store.create("songs", Plan(repeats=0, attention=False, min_dwell=0), odd)
+    rate(store, clock, 1)
+    found = pd.read_csv(export(store, "songs", tmp_path / "v.csv"))
+    assert set(found["prompt"]) == {"'" + formula} and set(found["name"]) == {"'-x"} and set(found["drop"]) == {-0.5}
+    rows = json.loads(export(store, "songs", tmp_path / "v.json").read_text(encoding="utf-8"))["votes"]
+    assert {row["prompt"] for row in rows} == {formula} and {row["drop"] for row in rows} == {-0.5}
+    store.close()
+
+
+def test_a_name_or_a_prompt_that_is_no_text_is_refused(tmp_path, clock, items):
+    store = Store(f"sqlite:///{tmp_path / 'f.db'}", clock)
+    for name, prompt, said in (("so\udcffngs", "a", "name: character"), ("songs", "a\ud800", "p0: prompt: character 2")):
+        with pytest.raises(ValueError, match=said):
+            store.create(name, Plan(repeats=0), [replace(items[0], prompt=prompt), *items[1:]])
+    store.close()
 
 
 def test_export_refuses_other_formats(store, tmp_path):

@@ -86,18 +86,19 @@ def test_t_interval_is_scipys():
     ratings = np.array([2, 7, 8, 9, 9, 9, 9, 10, 10, 10, 10.0])
     expected = stats.ttest_1samp(ratings, 0).confidence_interval(0.95)
     assert s.t_interval(ratings.mean(), ratings.var(ddof=1), 11) == pytest.approx((expected.low, expected.high))
-    with pytest.raises(ValueError, match="n=1"):
-        s.t_interval(5, 1, 1)
+    for bad in ((5, 1, 1), (5, -1, 9), (5, float("nan"), 9), (5, [1, np.nan], 9), (5, 1, 9, 1.0), (5, 1, float("nan"))):
+        with pytest.raises(ValueError, match="need n ≥ 2"):
+            s.t_interval(*bad)
 
 
 def test_zscores_take_habits_away():
-    """A strict, a mild and a wide rater of one taste are the same; one who always says 5 is 0; gaps stay."""
+    """A strict, a mild and a wide rater of one taste are the same; one who always says 5 says nothing; gaps stay."""
     taste = np.array([1.0, 2, 3, 6])
     found = s.zscores(table([taste, taste + 4, 1.5 * taste, [5, 5, 5, 5], [1, np.nan, 3, np.nan]]))
     expected = (taste - 3) / 3.5**0.5
     for row in range(3):
         np.testing.assert_allclose(found.iloc[row], expected)
-    assert (found.iloc[3] == 0).all() and list(found.iloc[4].isna()) == [False, True, False, True]
+    assert found.iloc[3].isna().all() and list(found.iloc[4].isna()) == [False, True, False, True]
 
 
 def test_conditions_average_a_raters_votes():
@@ -135,7 +136,8 @@ def test_correlation_with_scores():
     rising["item 3"] = float("nan")
     del rising["item 5"]
     assert s.correlation(ratings, rising, draws=300).n == 6, "items without a score are left out"
-    assert str(s.correlation(ratings, dict.fromkeys(ratings, 1.0), draws=100)) == "not defined (n = 8)"
+    assert str(s.correlation(ratings, dict.fromkeys(ratings, 1.0), draws=100)) == (
+        "not defined (one side does not vary), n = 8 items")
     with pytest.raises(ValueError, match="needs 3"):
         s.correlation(ratings, {"item 0": 1.0})
 

@@ -1,7 +1,8 @@
 """The command line: `python -m labkit COMMAND …`.
 
-Flags are generated from the specs (tyro); a command's module is imported when the command is called, so that help is
-quick. Exit codes: 0 done; 1 the run failed; 2 the user's own mistake, told without a traceback; 130 interrupted.
+A command is a file in `commands/`; every method and measure is one too, by itself. Flags are generated from the specs (tyro);
+what a command needs is imported when it is called, so that help is quick. Exit codes: 0 done; 1 the run failed; 2 the user's
+own mistake, told without a traceback; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,40 +12,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
-from importlib import import_module
 from textwrap import shorten
+
+from labkit.text import plain, read_words
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 COLUMNS = 100
-
-COMMANDS = {  # name: (module, function, what it does)
-    "paint": ("run", "paint", 'Paint a prompt: paint "a red apple in the snow" --out apple.png'),
-    "diffuse": ("run", "diffuse", 'A prompt by CLIP-guided diffusion: diffuse "a red apple in the snow"'),
-    "matrix": ("run", "matrix", "How near texts are to pictures, as a heat map and a table"),
-    "phrases": ("phrases", "phrases", "The key phrases of a song, with reasons: phrases song.txt --out bars.png"),
-    "replay": ("run", "replay", "Make a picture again from the recipe in its PNG, and compare"),
-    "sweep": ("run", "sweep", "A prompt over a grid of values; finished cells are kept"),
-    "demo": ("tools", "demo", "Pictures from a few prompts, what the judge saw, and one page that shows them"),
-    "world": ("tools", "world", "A contact sheet of the picture world"),
-    "lab": ("tools", "lab", "JupyterLab with the notebooks"),
-    "apps": ("tools", "apps", "The Gradio studio"),
-    "survey": ("survey", "survey", "People rate pictures: survey new NAME FOLDER, then open, results, list"),
-    "train": ("models", "train", "Train a pocket model; goes on where it was stopped"),
-    "evaluate": ("evaluate", "evaluate", "What the pocket models can do, measured on unseen scenes; model cards"),
-    "study": ("study", "study", "The long studies that notebooks show: make them anew, or list what is stale"),
-    "zoo": ("models", "zoo", "zoo list: the models; zoo get NAME: fetch one"),
-    "convert": ("models", "convert", "A published checkpoint (a pickle) into safetensors, safely"),
-    "notebooks": ("notebooks", "notebooks", "Run the notebooks afresh; save them with their outputs"),
-    "check": ("models", "check", "Does everything that labkit needs work here?"),
-}
-
-# By name, as importing their modules would import torch. Any other exception is a fault of ours: with traceback.
-MISTAKES = {
-    "labkit SpecError", "labkit PromptError", "labkit ImageError", "labkit WeightsError", "builtins FileNotFoundError",
-    "builtins FileExistsError", "builtins PermissionError", "builtins IsADirectoryError", "builtins NotADirectoryError",
-    "labkit NotWritable", "labkit TextError",
-}  # fmt: skip
-FAILURES = {"labkit NonFiniteError", "labkit DownloadError", "labkit FileError"}
+LINES, LONG = 20, 400  # of a message: the most lines, and characters of a line
+PATHS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without '→' shows '?' instead of failing
     args = list(sys.argv[1:] if argv is None else argv)
     try:
+        for k, arg in enumerate(args):
+            read_words(arg, f"argument {k + 1}")  # refuses bytes that are no text
         return dispatch(args)
     except SystemExit as end:  # tyro's way of ending after --help or a flag that it cannot read
         return end.code if isinstance(end.code, int) else MISTAKE if end.code else DONE
@@ -64,12 +41,35 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        kinds = {f"{c.__module__.partition('.')[0]} {c.__name__}" for c in type(error).__mro__}
-        if kinds & (MISTAKES | FAILURES):
-            say(f"labkit: {error}")
-            return MISTAKE if kinds & MISTAKES else FAILED
-        traceback.print_exc()
+        if (code := code_of(error)) is None:
+            traceback.print_exc()
+            return FAILED
+        lines = words_of(error).splitlines()
+        if len(lines) > LINES:
+            lines = [*lines[:LINES], f"… and {len(lines) - LINES} lines more"]
+        say("labkit: " + "\n".join(plain(line, LONG) for line in lines))  # a file's own words may stand in it
+        return code
+
+
+def words_of(error: Exception) -> str:
+    """What an error says; of the system's own, without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error) or type(error).__name__
+
+
+def code_of(error: Exception) -> int | None:
+    """The exit code of an error that says what is wrong and what to do; None for a fault of ours, which comes with a traceback.
+
+    Our own kinds are known by where they were defined, as importing their modules would import torch.
+    """
+    kinds = type(error).__mro__
+    ours = any(kind.__module__.partition(".")[0] == "labkit" for kind in kinds)
+    if isinstance(error, PATHS) or any(kind.__name__ == "NotWritable" for kind in kinds):
+        return MISTAKE
+    if isinstance(error, OSError) and (ours or error.errno):
         return FAILED
+    return None if not ours else FAILED if isinstance(error, ArithmeticError) else MISTAKE
 
 
 def dispatch(args: list[str]) -> int:
@@ -83,40 +83,54 @@ def dispatch(args: list[str]) -> int:
         print(f"labkit {labkit.__version__}")
         return DONE
     name, rest = args[0], args[1:]
-    if name in COMMANDS:
-        module, function, _ = COMMANDS[name]
-        return _function(module, function)(rest)
-    from labkit import methods
-
-    known = [method.replace("_", "-") for method in methods.names()]
+    known = every_command()
     if name in known:
-        return _function("run", "run_method")(rest, name.replace("-", "_"), name)
-    near = get_close_matches(name, [*COMMANDS, *known], n=2)
+        return known[name]()(rest)
+    near = get_close_matches(name, known, n=2)
     hint = f"did you mean {' or '.join(near)}?" if near else "python -m labkit --help lists what there is"
     say(f"labkit: {name!r} is no command; {hint}")
     return MISTAKE
 
 
-def _function(module: str, function: str) -> Callable[..., int]:
-    return getattr(import_module(f"labkit.views.cli.{module}"), function)
+def every_command() -> dict[str, Callable[[], Callable[[list[str]], int]]]:
+    """Everything that can be called: name → a function that imports it and gives what runs it. Own files come before methods
+    and measures of their name."""
+    from labkit import methods
+    from labkit.views.cli.commands import load, summaries
+
+    def method(name: str):
+        from labkit.views.cli.running import run_method
+
+        return lambda args: run_method(args, name, name.replace("_", "-"))
+
+    def measure(name: str, found: methods.Found):
+        from labkit.views.cli.measuring import run_measure
+
+        return lambda args: run_measure(args, found.load(), name)
+
+    every = {name: (lambda name=name, found=found: measure(name, found)) for name, found in methods.measures().items()}
+    every |= {name.replace("_", "-"): (lambda name=name: method(name)) for name in methods.names()}
+    return every | {name: (lambda name=name: load(name)) for name in summaries()}
 
 
 def overview() -> str:
-    """What `--help` shows: every command and every method, in lines of at most 100 characters."""
+    """What `--help` shows: every command, method and measure, in lines of at most 100 characters."""
     from labkit import methods
+    from labkit.views.cli.commands import summaries
 
-    rows = [(name, what) for name, (_, _, what) in COMMANDS.items()]
-    found = [(name.replace("_", "-"), methods.summary(name)) for name in methods.names()]
-    width = max(len(name) for name, _ in [*rows, *found])
+    rows = summaries()
+    making = {name.replace("_", "-"): methods.summary(name) for name in methods.names()}
+    looking = {name: found.summary for name, found in methods.measures().items()}
+    width = max(map(len, [*rows, *making, *looking]))
 
-    def line(name: str, what: str) -> str:
-        return f"  {name:<{width}}  {shorten(what, COLUMNS - width - 4, placeholder=' …')}"
+    def lines(table: dict[str, str]) -> list[str]:
+        return [f"  {name:<{width}}  {shorten(what, COLUMNS - width - 4, placeholder=' …')}" for name, what in table.items()]
 
     return "\n".join([
         "usage: python -m labkit COMMAND …        python -m labkit COMMAND --help lists its flags",
-        "", "commands", *(line(*row) for row in rows),
-        "", "methods, each with its own flags (paint is vqgan-clip, diffuse is guided-diffusion)",
-        *(line(*row) for row in found),
+        "", "commands", *lines(rows),
+        "", "methods, each with its own flags", *lines(making),
+        "", "measures, each with its own flags", *lines(looking),
         "", "exit codes: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 stopped",
     ])  # fmt: skip
 
@@ -124,3 +138,5 @@ def overview() -> str:
 def say(line: str) -> None:
     """A line for people; results go to stdout, everything else here."""
     print(line, file=sys.stderr, flush=True)
+
+

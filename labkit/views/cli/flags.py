@@ -1,79 +1,67 @@
-"""Flags from specs: a spec's fields become tyro flags, and what was typed becomes the spec again.
+"""Flags from specs: tyro reads a spec's fields as flags, and what was typed becomes the spec again.
 
-A field's type, default, bounds and description are read from the spec and declared nowhere else. What a shell cannot
-type stands for itself: a picture is given as a file, a nested spec in a list as `field=value,field=value`.
+A field's type, default, bounds and description are read from the spec and declared nowhere else. tyro asks `_read` for the
+fields of every spec, nested ones too, and gets back what was typed (`Typed`) instead of the spec: a picture is brought to the
+size of its canvas, which is known once all is typed, and a refusal names the flag. Lists add up: `--texts a b --texts c`.
 """
 
 from __future__ import annotations
 
-import re
-import types
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, make_dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from dataclasses import make_dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, get_origin
 
 import tyro
 from pydantic.fields import FieldInfo
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
-from labkit.spec import Spec, SpecError
+from labkit.image import ImageInput
+from labkit.spec import Spec
+from labkit.views.cli.values import Typed, is_picture, item_of, nested_of
 
 POSITIONAL = ("prompt",)
-DEVICES = "cpu, cuda, cuda:1 or mps; unless given, cuda where there is one"
+FILE = PrimitiveConstructorSpec(nargs=1, metavar="FILE", instance_from_str=lambda typed: typed[0],
+                                is_instance=lambda value: value is None or isinstance(value, str | ImageInput),
+                                str_from_instance=lambda value: [str(value)])
 
 
-def maybe(help: str, metavar: str, **options):
-    """What tyro shows of an option that may be left out: not `{None}|STR`, not `default: None`."""
-    return arg(help=help, metavar=metavar, help_behavior_hint="", **options)
+def maybe(help: str, metavar: str, hint: str = ""):
+    """What tyro shows of an option that may be left out: not `{None}|STR`, not `default: None`, but `hint`."""
+    return arg(help=help, metavar=metavar, help_behavior_hint=hint)
 
 
-@dataclass
-class LabFlags:
-    """The models; unless told otherwise the pocket ones."""
-
-    clip: Annotated[str, arg(help="CLIP that measures: pocket, or as in ViT-B-32/openai", metavar="NAME")] = "pocket"
-    vqgan: Annotated[str, arg(help="VQGAN: pocket, or as in imagenet-f16-16384", metavar="NAME")] = "pocket"
-    diffusion: Annotated[str, arg(help="Diffusion: pocket, or as in imagenet-256", metavar="NAME")] = "pocket"
-    guide: Annotated[str | None, maybe("CLIP that paints; the one that measures unless given", "NAME")] = None
-    device: Annotated[str | None, maybe(DEVICES, "NAME")] = None
-
-    def lab(self):
-        """The lab that they ask for."""
-        from labkit.lab import Lab
-
-        return Lab(clip=self.clip, vqgan=self.vqgan, guide=self.guide, diffusion=self.diffusion,
-                   device=checked_device(self.device))
+def joined(*parts: type) -> type:
+    """One dataclass of options with the fields of several; the first one's docstring is its description."""
+    space = {"__module__": __name__, "__doc__": parts[0].__doc__}  # not a part's module, where tyro would look for its source
+    return make_dataclass("Options", [], bases=parts, namespace=space)
 
 
-def checked_device(name: str | None):
-    """The torch device of that name, None for None. Raises `SpecError` where there is none here."""
-    import torch
-
-    if name is None:
-        return None
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise SpecError(f"--device: {name!r} is no device; give cpu, cuda, cuda:N or mps") from None
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(device.type, False):
-        raise SpecError(f"--device: there is no {name} here; there is {', '.join(k for k, v in here.items() if v)}")
-    return device
-
-
-def parse(command: str, spec: type[Spec], options: type, args: list[str], skip: tuple[str, ...] = ()) -> tuple[Any, Any]:
+def parse(command: str, spec: type[Spec], options: type, args: list[str], skip: tuple[str, ...] = (),
+          optional: tuple[str, ...] = ()) -> tuple[Typed, Any]:
     """(`Typed`, options): the flags of a spec and of a dataclass of options, read from `args`.
 
-    `skip` names fields of the spec that get no flag. Ends the process with code 2 where tyro cannot read them.
+    `skip` names fields of the spec that get no flag, `optional` fields that need not be typed though they are required. Ends
+    the process with code 2 where tyro cannot read them.
     """
     both = make_dataclass("Flags", [
-        ("spec", Annotated[flags_class(spec, skip=skip), arg(name="")]),
-        ("options", Annotated[options, arg(name="")]),
-    ], namespace={"__module__": __name__})  # fmt: skip
-    about = (spec.__doc__ or spec.__name__).strip()
-    found = tyro.cli(both, prog=f"labkit {command}", description=about, args=args)
-    return Typed(spec, found.spec), found.options
+        ("spec", Annotated[spec, arg(name="")]), ("options", Annotated[options, arg(name="")]),
+    ], namespace={"__module__": __name__})  # fmt: skip  (tyro looks for the source of a class and must find none)
+    registry = ConstructorRegistry()
+    short = _short_names(spec, {*spec.model_fields, *options.__dataclass_fields__})
+    optional = tuple(name for name in optional if name in spec.model_fields and spec.model_fields[name].is_required())
+    registry.struct_rule(partial(_read, root=spec, skip=skip, optional=optional, short=short))
+    with registry:
+        found = tyro.cli(both, prog=f"labkit {command}", description=(spec.__doc__ or spec.__name__).strip(), args=args)
+    return found.spec, found.options
 
 
 def read_options(command: str, options: type, args: list[str]):
@@ -81,70 +69,76 @@ def read_options(command: str, options: type, args: list[str]):
     return tyro.cli(options, prog=f"labkit {command}", args=args)
 
 
-@dataclass
-class Typed:
-    """What was typed for a spec; `build` makes it."""
-
-    spec: type[Spec]
-    flags: Any
-
-    def build(self, **changes: Any):
-        """The spec. Raises `SpecError` with the flags' names in its lines."""
-        canvas = getattr(self.flags, "canvas", None)
-        size = (canvas.width, canvas.height) if canvas else None
-        return build(self.spec, self.flags, size, changes=changes)
-
-
-def flags_class(spec: type[Spec], prefix: str = "", skip: tuple[str, ...] = ()) -> type:
-    """A dataclass whose fields tyro turns into the flags of a spec."""
+def _read(info: StructTypeInfo, root: type[Spec], skip: tuple[str, ...], optional: tuple[str, ...],
+          short: dict) -> StructConstructorSpec | None:
+    """What tyro makes of a spec: a flag a field, and `Typed` of what was typed. None for what is no spec."""
+    spec = info.type
+    if not (isinstance(spec, type) and issubclass(spec, Spec)):
+        return None
     fields = []
-    for name, info in spec.model_fields.items():
-        if name in skip:
+    for name, field in spec.model_fields.items():
+        if spec is root and name in skip:
             continue
-        kind, options = _flag(info, name, prefix)
-        default = {} if info.is_required() else {"default_factory": _default(info, kind)}
-        wrapped = Annotated[kind, arg(**options)]
-        wrapped = Positional[wrapped] if name in POSITIONAL and not prefix else wrapped
-        fields.append((name, wrapped, field(kw_only=True, **default)))
-    # the module's name: tyro looks for the source of a class and must find none
-    return make_dataclass(f"{spec.__name__}Flags", fields, namespace={"__module__": __name__})
+        default = getattr(info.default, name) if isinstance(info.default, Spec) else _default(field)
+        kind, shown = _flag(field, name, default)
+        if alias := short.get((spec, name)):
+            shown["aliases"] = [alias]
+        if item_of(field.annotation):  # what was not typed keeps the spec's own default, which a list would add to
+            default = ()
+        if nested_of(field.annotation) and default is None:
+            default = tyro.MISSING  # its flags have its fields' defaults
+        if spec is root and name in optional:
+            kind, default, shown["help_behavior_hint"] = kind | None, None, ""
+        kind = Annotated[kind, arg(**shown)]
+        kind = Positional[kind] if spec is root and name in POSITIONAL else kind
+        fields.append(StructFieldSpec(name=name, type=kind, default=default, helptext=described(field)))
+
+    def typed(**values: Any) -> Typed:
+        names = {name: short[spec, name] for name in values if (spec, name) in short}
+        return Typed(spec, values, names, optional if spec is root else ())
+
+    typed.__doc__ = spec.__doc__
+    return StructConstructorSpec(instantiate=typed, fields=tuple(fields))
 
 
-def _flag(info: FieldInfo, name: str, prefix: str) -> tuple[Any, dict]:
-    kind, item = info.annotation, _item(info.annotation)
-    help_ = described(info)
-    if _is_picture(kind):
-        aliases = {"aliases": [f"--{name}"]} if prefix else {}
-        return str | None, {"help": help_, "metavar": "FILE", "help_behavior_hint": "", **aliases}
+def _default(field: FieldInfo) -> Any:
+    return tyro.MISSING if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _flag(field: FieldInfo, name: str, default: Any) -> tuple[Any, dict]:
+    """The type that tyro reads, and how it shows it."""
+    kind, item, help_ = field.annotation, item_of(field.annotation), described(field)
+    hint = "(required)" if default is tyro.MISSING else ""
+    if is_picture(kind):
+        return Annotated[str | None, FILE], {"help": help_, "metavar": "FILE", "help_behavior_hint": hint}
     if item:
-        shape = ",".join(f"{n}={'FILE' if _is_picture(f.annotation) else 'VALUE'}" for n, f in item.model_fields.items())
-        return tuple[str, ...], {"help": f"{help_}; each {shape} (those after the first may be left out)", "metavar": "ITEM",
-                                 "help_behavior_hint": ""}
-    if isinstance(kind, type) and issubclass(kind, Spec):
-        return flags_class(kind, f"{prefix}{name}."), {"help": help_}
+        if nested_of(item):
+            parts = item.model_fields.items()
+            shape = ",".join(f"{n}={'FILE' if is_picture(f.annotation) else 'VALUE'}" for n, f in parts)
+            help_ = f"{help_}; each {shape} (those after the first may be left out)"
+        plain = str if nested_of(item) or is_picture(item) else item
+        metavar = "ITEM" if nested_of(item) else "FILE" if is_picture(item) else name.upper().rstrip("S")
+        many = UseAppendAction[tuple[tuple[plain, ...], ...]]
+        hint = hint or (f"(default: {' '.join(map(str, default))})" if default else "")
+        return many, {"help": help_, "metavar": f"{metavar} …", "help_behavior_hint": hint}
+    if inner := nested_of(kind):
+        return inner, {"help": help_}
     return kind, {"help": help_, **({"metavar": name.upper()} if name in POSITIONAL else {})}
 
 
-def _default(info: FieldInfo, kind: Any):
-    value = info.get_default(call_default_factory=True)
-    if isinstance(value, Spec):
-        return lambda: kind(**{n: getattr(value, n) for n in type(value).model_fields})
-    return lambda: value
+def _short_names(spec: type[Spec], taken: set[str]) -> dict[tuple[type[Spec], str], str]:
+    """`--init` for the picture at `--canvas.init`, where nothing else is called so."""
+    found = [(inner, name) for inner, name, top in _pictures(spec) if not top]
+    count = Counter(name for _, name in found)
+    return {(inner, name): f"--{name.replace('_', '-')}" for inner, name in found if count[name] == 1 and name not in taken}
 
 
-def _is_picture(kind: Any) -> bool:
-    named = {getattr(k, "__name__", "") for k in (get_args(kind) if _is_union(kind) else (kind,))}
-    return "ImageInput" in named
-
-
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, types.UnionType)
-
-
-def _item(kind: Any) -> type[Spec] | None:
-    """The spec in a `tuple[Spec, ...]`; None for every other type."""
-    first = get_args(kind)[0] if get_origin(kind) is tuple and get_args(kind) else None
-    return first if isinstance(first, type) and issubclass(first, Spec) else None
+def _pictures(spec: type[Spec], top: bool = True) -> Iterator[tuple[type[Spec], str, bool]]:
+    for name, field in spec.model_fields.items():
+        if is_picture(field.annotation):
+            yield spec, name, top
+        elif inner := nested_of(field.annotation):
+            yield from _pictures(inner, False)
 
 
 def described(info: FieldInfo) -> str:
@@ -161,72 +155,3 @@ def bounds(info: FieldInfo) -> str:
     if low and high:
         return f"{low} to {high}"
     return f"at least {low}" if "ge" in found else low or (f"at most {high}" if "le" in found else high)
-
-
-def build(spec: type[Spec], flags: Any, size: tuple[int, int] | None, prefix: str = "", changes: dict | None = None):
-    """The spec of what was typed; pictures are brought to `size`."""
-    values = dict(changes or {})
-    for name, info in spec.model_fields.items():
-        value = getattr(flags, name, None)
-        if name in values or not hasattr(flags, name):
-            continue
-        item = _item(info.annotation)
-        if _is_picture(info.annotation):
-            values[name] = None if value is None else picture(value, size)
-        elif item:
-            values[name] = tuple(parse_item(item, text, size, f"--{prefix}{name.replace('_', '-')}") for text in value)
-        elif isinstance(info.annotation, type) and issubclass(info.annotation, Spec):
-            values[name] = build(info.annotation, value, size, f"{prefix}{name}.")
-        else:
-            values[name] = value
-    try:
-        return spec(**values)
-    except SpecError as error:
-        raise SpecError("\n".join(_flagged(spec, error, prefix))) from None
-
-
-def _flagged(spec: type[Spec], error: SpecError, prefix: str) -> Iterator[str]:
-    for line in str(error).splitlines():
-        name, colon, rest = line.partition(":")
-        flag = name in spec.model_fields and (prefix or name not in POSITIONAL)
-        yield f"--{prefix}{name.replace('_', '-')}{colon}{rest}" if flag else line
-
-
-def picture(path: str, size: tuple[int, int] | None):
-    """The `ImageInput` of a file, cut to `size` (width, height) or as large as it is."""
-    from labkit.image import ImageInput, open_upload
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; give a picture")
-    image = open_upload(path)
-    return ImageInput.of(image, *(size or image.size))
-
-
-def parse_item(spec: type[Spec], text: str, size: tuple[int, int] | None, flag: str):
-    """`image=a.png,weight=0.5` → the spec. A comma that no field's name follows belongs to the value."""
-    names = list(spec.model_fields)
-    found = re.split(rf"(?:^|,)({'|'.join(names)})=", text)
-    if found[0] or len(found) < 3:
-        raise SpecError(f"{flag}: {text!r} must read {','.join(f'{n}=…' for n in names)}")
-    values = dict(zip(found[1::2], found[2::2], strict=True))
-    for name, info in spec.model_fields.items():
-        if name in values and _is_picture(info.annotation):
-            values[name] = picture(values[name], size)
-    try:
-        return spec(**values)
-    except SpecError as error:
-        raise SpecError(f"{flag}: {error}") from None
-
-
-def output(path: str | Path, *suffixes: str) -> Path:
-    """A path to write to, looked at before the work begins. Raises `SpecError`, `IsADirectoryError`, `PermissionError`."""
-    path = Path(path)
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise SpecError(f"{path}: must end in {' or '.join(suffixes)}")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder; give a file in it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise NotADirectoryError(f"{path}: {path.parent} is no folder") from None
-    return path

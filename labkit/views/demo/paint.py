@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from PIL import Image
 
+from labkit.files import FileError, write_atomically, written
+from labkit.image import ImageError, open_upload
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
+from labkit.tables import csv_text
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -77,10 +79,9 @@ class Demo:
 def readable(path: Path) -> bool:
     """Whether there is a picture at the path."""
     try:
-        with Image.open(path) as image:
-            image.load()
+        open_upload(path)
         return True
-    except (OSError, SyntaxError):
+    except ImageError:
         return False
 
 
@@ -118,7 +119,7 @@ def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200,
     painted = run_all(partial(paint, folder=str(folder)), list(enumerate(specs)), judging, jobs, tell)
     look(painted, judging, folder)
     made = Demo(folder, painted, time.perf_counter() - started, setup_seconds, judging.pocket)
-    (folder / "index.html").write_text(page(made), encoding="utf-8")
+    write_atomically(folder / "index.html", page(made).encode())
     return made
 
 
@@ -143,8 +144,11 @@ def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
     if result is None or result.image is None:
         one.error = one.error or "stopped before the first picture"
         return one
-    result.save(picture)
-    result.strip().save(strip)
+    try:
+        result.save(picture)
+        result.save_strip(strip)
+    except FileError as error:
+        one.error = str(error)
     course = [scores["clip"] for scores in result.history if "clip" in scores]
     one.before, one.after = (course[0], course[-1]) if course else (one.before, one.after)
     one.seconds, one.steps, one.notices = result.seconds, result.steps_done, tuple(notices)
@@ -156,11 +160,9 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
     from labkit.clip.similarity import SimilarityMatrix
 
     there = [p for p in painted if readable(p.picture)]
-    images = []
-    for p in there:
-        with Image.open(p.picture) as image:
-            images.append(image.convert("RGB"))
-        verdict, p.found = lab.judge.check(images[-1], p.prompt)
+    images = [open_upload(p.picture) for p in there]
+    for p, image in zip(there, images, strict=True):
+        verdict, p.found = lab.judge.check(image, p.prompt)
         p.claims = claims(p.prompt)
         p.saw = {a: getattr(verdict, a) for a in ("subject", "colour", "setting", "style")}
     for name in ("matrix.png", "matrix.csv"):
@@ -168,8 +170,9 @@ def look(painted: list[Painted], lab: Any, folder: Path) -> None:
     if images:
         shown = [f"picture {painted.index(p) + 1}" for p in there]
         result = SimilarityMatrix(texts=tuple(p.prompt for p in painted)).compute(lab, images, shown)
-        result.figure().savefig(folder / "matrix.png", dpi=110, bbox_inches="tight")
-        result.table.to_csv(folder / "matrix.csv")
+        with written(folder / "matrix.png") as part:
+            result.figure().savefig(part, dpi=110, bbox_inches="tight")
+        write_atomically(folder / "matrix.csv", csv_text(result.table).encode())
 
 
 def claims(prompt: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from labkit.image import open_upload
 from labkit.runs.result import Result
 from labkit.runs.status import POCKET, status
 
@@ -85,4 +86,4 @@ def drawn(figure) -> Image.Image:
     """A matplotlib figure as a picture."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=130)
-    return Image.open(file)
+    return open_upload(file.getvalue())

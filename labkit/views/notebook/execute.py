@@ -33,6 +33,7 @@ from PIL import Image
 import labkit
 from labkit.data import data_path
 from labkit.fetch import sha256_of
+from labkit.image import open_upload
 from labkit.runs.status import duration
 from labkit.views.notebook.address import badge, setup_cell
 
@@ -171,8 +172,7 @@ def smaller(png: str) -> str:
     is shown when a cell is run is not touched."""
     if len(png) < LARGE:
         return png
-    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
-        flat = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    flat = open_upload(base64.b64decode(png)).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     flat.save(buffer, "PNG", optimize=True)
     return min(png, base64.b64encode(buffer.getvalue()).decode(), key=len)

@@ -1,6 +1,9 @@
 """The command `survey`: a survey of a sweep's pictures, its results, and mistakes that are told without a traceback."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -11,7 +14,9 @@ from labkit.survey import Store
 from labkit.survey.consent import CONSENT, version
 from labkit.survey.report import items_of, plan_of
 from labkit.survey.session import DEFAULT_STORE
-from labkit.views.cli import main, survey
+from labkit.views.cli import main
+from labkit.views.cli.commands import survey
+from labkit.views.cli.handover import ROOT
 
 
 @pytest.fixture
@@ -140,15 +145,17 @@ def test_overview_names_every_command(capsys):
 
 def test_open_starts_the_page_here_with_its_flags(made, monkeypatch):
     called = []
-    monkeypatch.setattr(survey, "_hand_over", lambda command, cwd: called.append((command, cwd)) or 0)
+    monkeypatch.setattr(survey, "hand_over", lambda command, folder=None: called.append((command, folder)) or 0)
     assert main(["survey", "open", "songs", "--results", "--port", "7999"]) == 0
     ((command, cwd),) = called
     assert command[0].endswith("apps/survey.py") and command[1:] == ["--survey", "songs", "--results", "--port", "7999"]
     assert cwd is None, "a store's relative path is of the folder where the command was typed"
 
 
-def test_open_says_what_is_not_there(made, capfd):
+def test_open_says_what_is_not_there(made):
     """The page itself, as a script started from another folder: the one test here that runs it."""
-    assert main(["survey", "open", "nope"]) == 2
-    said = capfd.readouterr().err
+    done = subprocess.run([sys.executable, "-m", "labkit", "survey", "open", "nope"], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+    assert done.returncode == 2
+    said = done.stderr
     assert "survey='nope': there is none of this name" in said and "songs" in said and "Traceback" not in said

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+import signal
 
 import nbclient
 import nbformat
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labkit.loop import Made, loop
 from labkit.runs.result import Result, collect
 from labkit.runs.status import POCKET, duration, status
 from labkit.spec import Method, Step
@@ -72,6 +74,24 @@ class Silent(Method, listed=False):
 
     def run(self, lab, resume=None):
         yield Step(0, 1, Image.new("RGB", (8, 8), (self.shade,) * 3))
+
+
+class Counting(Method, listed=False):
+    """Step i is a picture of shade i; a preview every tenth, and Ctrl-C is pressed in step 26."""
+
+    def run(self, lab, resume=None):
+        def step(i):
+            if i == 26:
+                signal.raise_signal(signal.SIGINT)
+            return Made({"clip": i / 50}, lambda: Image.new("RGB", (8, 8), (i,) * 3))
+
+        yield from loop(50, {}, step, 10)
+
+
+def test_an_interrupt_shows_the_step_that_was_reached_and_not_the_last_preview(screen):
+    result = show(Counting(), FakeLab(), every_s=60)
+    assert result.interrupted and "stopped after 27 of 50 steps" in screen.html
+    assert pictures(screen.html)[0].getpixel((0, 0)) == (26, 26, 26) == result.image.getpixel((0, 0))
 
 
 def test_a_method_without_prompt_and_scores_is_shown(screen):

@@ -1,4 +1,4 @@
-"""The command `survey`: make one of a sweep's pictures, show its page, read its results."""
+"""People rate pictures: survey new NAME FOLDER, then open, results, list."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-import labkit
+from labkit.files import write_atomically
 from labkit.spec import SpecError
-from labkit.views.cli import COLUMNS, DONE, MISTAKE, say
+from labkit.text import plain
+from labkit.views.cli import DONE, LONG, MISTAKE, say
 from labkit.views.cli.flags import maybe, parse, read_options
-from labkit.views.cli.tools import _hand_over
+from labkit.views.cli.handover import hand_over, in_checkout
+from labkit.views.cli.outputs import output_folder, print_table, save_figure, save_table
 
 STORE = "sqlite:///out/survey.db"  # session.DEFAULT_STORE, whose module takes seconds to import
 USAGE = """usage: labkit survey COMMAND …
@@ -60,7 +62,7 @@ class ResultsOptions(StoreFlags):
     language: Annotated[Literal["en", "ru"], arg(help="Of the charts")] = "en"
 
 
-def survey(args: list[str]) -> int:
+def main(args: list[str]) -> int:
     """`labkit survey new|list|open|results …`."""
     commands: dict[str, Callable[[list[str]], int]] = {"new": new, "list": listed, "open": opened, "results": found}
     if not args or args[0] in ("-h", "--help"):
@@ -133,22 +135,19 @@ def listed(args: list[str]) -> int:
         print("no survey yet")
         say("labkit survey new NAME FOLDER   makes one of a sweep's pictures")
         return DONE
-    width = max(len(name) for name, _, _ in rows)
+    width = max(len(plain(name)) for name, _, _ in rows)
     print(f"{'name':<{width}}  pictures  raters  finished  votes")
     for name, pictures, _ in rows:
         counts = progress(store, name)
-        print(f"{name:<{width}}  {pictures:>8}  {counts['raters']:>6}  {counts['finished']:>8}  {counts['votes']:>5}")
+        print(f"{plain(name):<{width}}  {pictures:>8}  {counts['raters']:>6}  {counts['finished']:>8}  {counts['votes']:>5}")
     return DONE
 
 
 def opened(args: list[str]) -> int:
-    """`labkit survey open NAME …`: the page in a process of its own; its flags are the page's, which says what is wrong."""
-    page = Path(labkit.__file__).resolve().parents[1] / "apps" / "survey.py"
-    if not page.is_file():
-        raise FileNotFoundError("apps/survey.py is not here: an installed labkit carries no apps. Run this command in a "
-                                "checkout of labkit, after `pip install -e . --no-deps`")
+    """`labkit survey open NAME …`: this process becomes the page; its flags are the page's, which says what is wrong."""
+    page = in_checkout("apps/survey.py")
     named = args[:1] and not args[0].startswith("-")
-    return _hand_over([str(page), *(["--survey", *args] if named else args)], None)
+    return hand_over([str(page), *(["--survey", *args] if named else args)])
 
 
 def found(args: list[str]) -> int:
@@ -157,27 +156,21 @@ def found(args: list[str]) -> int:
     from labkit.survey.results import results
 
     options = read_options("survey results", ResultsOptions, args)
-    out = Path(options.out) if options.out else None
-    if out and out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"--out: {out} is a file; give a folder")
+    out = output_folder(options.out, "--out") if options.out else None
     store = store_of(options.store, options.name)
     by = options.by.replace(".", "__").replace("-", "_") if options.by else None
     result = results(store, options.name, by, options.language)
     print(f"{options.name}: " + ", ".join(f"{n} {what}" for what, n in result.progress.items()))
-    shown = result.table.assign(prompt=result.table["prompt"].str.slice(0, 40))
-    print(shown.to_string(float_format="{:.2f}".format, line_width=COLUMNS, na_rep=""))
-    print(*result.lines, sep="\n")
+    shown = result.table.assign(prompt=[plain(prompt, 40) for prompt in result.table["prompt"]])
+    print_table(shown, 2, na_rep="")
+    print(*(plain(line, LONG) for line in result.lines), sep="\n")
     if out:
-        out.mkdir(parents=True, exist_ok=True)
         for kind, figure in result.figures.items():
-            figure.savefig(out / f"{kind}.png", dpi=130)
-            print(out / f"{kind}.png")
-        result.table.to_csv(out / "statistics.csv")
-        (out / "statistics.json").write_text(json.dumps(
-            {"survey": options.name, "by": result.by, "progress": result.progress, "lines": result.lines,
-             "pictures": json.loads(result.table.reset_index().to_json(orient="records"))}, ensure_ascii=False, indent=1),
-            encoding="utf-8")  # fmt: skip
-        print(out / "statistics.csv", out / "statistics.json", sep="\n")
+            save_figure(figure, out / f"{kind}.png", dpi=130)
+        save_table(result.table, out / "statistics.csv")
+        whole = {"survey": options.name, "by": result.by, "progress": result.progress, "lines": result.lines,
+                 "pictures": json.loads(result.table.reset_index().to_json(orient="records"))}
+        print(write_atomically(out / "statistics.json", json.dumps(whole, ensure_ascii=False, indent=1).encode()))
         print(export(store, options.name, out / "votes.csv"), export(store, options.name, out / "votes.json"), sep="\n")
     return DONE
 

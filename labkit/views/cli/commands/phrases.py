@@ -1,19 +1,20 @@
-"""The command `phrases`: the key phrases of a song, with every term of their score and the line they stand in."""
+"""The key phrases of a song, with reasons: phrases song.txt --out bars.png"""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from labkit.spec import SpecError
-from labkit.text import TextError, read_words
-from labkit.views.cli import COLUMNS, DONE, say
-from labkit.views.cli.flags import DEVICES, checked_device, maybe, output, parse
+from labkit.text import TextError, plain, read_words
+from labkit.views.cli import COLUMNS, DONE, LONG, say
+from labkit.views.cli.flags import joined, maybe, parse
+from labkit.views.cli.lab import lab_flags, lab_of
+from labkit.views.cli.outputs import output, save_figure, save_table
 
 
 @dataclass
@@ -25,42 +26,37 @@ class PhrasesOptions:
     glossary: Annotated[str | None, maybe("Your own glossary instead of ours: russian and english", "FILE.csv")] = None
     out: Annotated[str | None, maybe("The bars of every score", "FILE.png")] = None
     csv: Annotated[str | None, maybe("The whole table", "FILE.csv")] = None
-    clip: Annotated[str, arg(help="CLIP: pocket, or as in ViT-B-32/openai", metavar="NAME")] = "pocket"
-    device: Annotated[str | None, maybe(DEVICES, "NAME")] = None
 
 
-def phrases(args: list[str]) -> int:
+def main(args: list[str]) -> int:
     """`labkit phrases FILE`: prints the table; a figure and a CSV on request."""
-    from labkit.lab import Lab
     from labkit.lyrics import KeyPhrases, load_glossary, load_norms
 
-    typed, options = parse("phrases", KeyPhrases, PhrasesOptions, args, skip=("text",))
+    flags = joined(PhrasesOptions, lab_flags(KeyPhrases.needs))
+    typed, options = parse("phrases", KeyPhrases, flags, args, skip=("text",))
     try:
         measure = typed.build(text=read_text(options.file))
     except SpecError as error:
         raise SpecError(str(error).replace("--text:", f"{options.file}:")) from None
-    out = output(options.out, ".png") if options.out else None
-    csv = output(options.csv, ".csv") if options.csv else None
+    out, csv = output(options.out, "--out", ".png"), output(options.csv, "--csv", ".csv")
     for flag, path in (("--norms", options.norms), ("--glossary", options.glossary)):
         if path and not Path(path).is_file():
             raise FileNotFoundError(f"{flag}: {path}: no such file")
     norms = load_norms(options.norms) if options.norms else None
     glossary = load_glossary(options.glossary) if options.glossary else None
-    lab = Lab(clip=options.clip, device=checked_device(options.device))
+    lab = lab_of(options)
     lab.require(measure, say)
     try:
         result = measure.compute(lab, norms, glossary)
     except ImportError as error:  # a package that was asked for by name and is not installed
         raise SpecError(f"--morphology: {error}") from None
     for line in result.notices:
-        say(f"note: {line}")
+        say(f"note: {plain(line, LONG)}")
     print(report(result))
     if out:
-        result.figure().savefig(out, dpi=120)
-        print(out)
+        save_figure(result.figure(), out, dpi=120)
     if csv:
-        result.table.to_csv(csv, index_label="rank")
-        print(csv)
+        save_table(result.table, csv, index_label="rank")
     return DONE
 
 
@@ -92,7 +88,7 @@ def report(result) -> str:
     rows = ["     " + " ".join([f"{'phrase':<{width}}", f"{'score':>6}", *(f"{t:>13}" for t in terms)])]
     for rank, row in table.iterrows():
         numbers = [f"{row[t]:>13.2f}" if row[t] == row[t] else f"{'—':>13}" for t in terms]  # NaN differs from itself
-        phrase = shorten(row["phrase"], width, placeholder="…")
+        phrase = plain(row["phrase"], width)
         rows.append(f"{rank:>3}  " + " ".join([f"{phrase:<{width}}", f"{row['score']:>6.2f}", *numbers]))
         rows += [f"     {text}" for text in _below(row, result.language)]
     weights = ", ".join(f"{t} {SIGNS[t] * getattr(result.weights, t):g}" for t in terms)
@@ -100,7 +96,7 @@ def report(result) -> str:
 
 
 def _below(row, language: str) -> list[str]:
-    lines = [shorten(f"line {row['lines']}: {row['line']}", COLUMNS - 5, placeholder=" …")]
+    lines = [plain(f"line {row['lines']}: {row['line']}", COLUMNS - 5)]
     if language == "ru":
-        lines.append(f"prompt: {row['prompt'] or '(none)'}")
-    return lines + ([shorten(row["note"], COLUMNS - 5, placeholder=" …")] if row["note"] else [])
+        lines.append(plain(f"prompt: {row['prompt'] or '(none)'}", COLUMNS - 5))
+    return lines + ([plain(row["note"], COLUMNS - 5)] if row["note"] else [])

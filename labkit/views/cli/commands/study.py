@@ -1,4 +1,4 @@
-"""The command `study`: the long studies of the source reports, kept as data that notebooks show."""
+"""The long studies that notebooks show: make them anew, or list what is stale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StudyOptions:
     jobs: Annotated[int, arg(help="Pictures at once; -1: as many as there are cores")] = -1
 
 
-def study(args: list[str]) -> int:
+def main(args: list[str]) -> int:
     """`labkit study [NAME …]`."""
     options = read_options("study", StudyOptions, args)
     from labkit.evaluation.catalogue import STUDIES, make_study, study_of

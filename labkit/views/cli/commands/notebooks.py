@@ -1,4 +1,4 @@
-"""The command `notebooks`: run them afresh and save them with their outputs; see `labkit.views.notebook.execute`."""
+"""Run the notebooks afresh; save them with their outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NotebookOptions:
     stamp: Annotated[bool, arg(help="Only write badges and set-up cells from the address; run nothing")] = False
 
 
-def notebooks(args: list[str]) -> int:
+def main(args: list[str]) -> int:
     """`labkit notebooks [NAME …] [--stamp]`: exit code 1 if a cell fails."""
     from labkit.views.notebook.execute import FOLDER, refresh, restamp
 

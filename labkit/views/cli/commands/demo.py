@@ -1,0 +1,39 @@
+"""Pictures from a few prompts, what the judge saw, and one page that shows them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import arg
+
+from labkit.views.cli import DONE, FAILED, say
+from labkit.views.cli.flags import maybe, read_options
+from labkit.views.cli.outputs import output_folder
+
+
+@dataclass
+class DemoOptions:
+    """Paint a few prompts; one page shows them with what the judge saw and did not find."""
+
+    out: Annotated[str, arg(metavar="DIR", help="Where pictures and page go")] = "out/demo"
+    steps: Annotated[int | None, maybe("Optimiser steps a picture; 200, or 20 with --quick", "INT")] = None
+    seed: Annotated[int, arg(help="Seed of every picture")] = 0
+    quick: Annotated[bool, arg(help="Two pictures and few steps: does it run at all?")] = False
+    jobs: Annotated[int | None, maybe("Processes; one per core unless given", "INT")] = None
+
+
+def main(args: list[str]) -> int:
+    """`labkit demo`: exit code 1 if a picture is missing."""
+    options = read_options("demo", DemoOptions, args)
+    out = output_folder(options.out, "--out")
+    from labkit.views.demo import paint as view
+
+    setup = os.environ.get("LABKIT_SETUP_SECONDS", "")
+    prompts = view.PROMPTS[:2] if options.quick else view.PROMPTS
+    steps = (20 if options.quick else 200) if options.steps is None else options.steps
+    made = view.demo(out, prompts, steps, options.seed, n_jobs=options.jobs, progress=say,
+                     setup_seconds=float(setup) if setup.isdigit() else None)
+    print(view.report(made))
+    return FAILED if made.missing else DONE

@@ -1,0 +1,135 @@
+"""Any method as a command: the flags of its spec, then a picture that carries its recipe.
+
+What else there is to ask for follows from the spec's fields: the judge where there is a prompt, strip and film where there are
+steps.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
+
+from labkit import methods
+from labkit.files import written
+from labkit.runs.result import Result, collect
+from labkit.spec import Method
+from labkit.views.cli import DONE, FAILED, INTERRUPTED, say
+from labkit.views.cli.flags import joined, maybe, parse
+from labkit.views.cli.lab import lab_flags, lab_of
+from labkit.views.cli.outputs import output
+from labkit.views.cli.progress import Progress
+
+POCKET = "made by pocket models: small ones, trained on drawn 64-pixel scenes"
+
+
+@dataclass
+class Picture:
+    """Where the picture goes."""
+
+    out: Annotated[str | None, maybe("The picture, with its recipe; unless given, in out/", "FILE.png")] = None
+
+
+@dataclass
+class Course:
+    """How the run went."""
+
+    strip: Annotated[str | None, maybe("Also how the run went, in one row of pictures", "FILE.png")] = None
+    video: Annotated[str | None, maybe("Also the run as a film (.mp4 or .gif)", "FILE.mp4")] = None
+
+
+@dataclass
+class Verdict:
+    """What the judge finds."""
+
+    judge: Annotated[bool, arg(help="Say what the judge finds of the prompt; exit code 1 if it misses some")] = False
+
+
+def options_of(method: type[Method]) -> type:
+    """What a run of this method can be asked for besides its spec."""
+    parts = [Verdict] * method.has("prompt") + [Course] * method.has("steps") + [Picture, lab_flags(method.needs)]
+    return joined(*parts)
+
+
+def run_method(args: list[str], name: str, command: str) -> int:
+    """Run the method of a module with the flags of its spec."""
+    method = methods.load(name)
+    typed, options = parse(command, method, options_of(method), args)
+    spec = typed.build()
+    out = output(options.out or f"out/{slug(getattr(spec, 'prompt', name))}-{spec.digest()[:6]}.png", "--out", ".png")
+    strip = output(getattr(options, "strip", None), "--strip", ".png")
+    video = output(getattr(options, "video", None), "--video", ".mp4", ".gif")
+    lab, progress, frames = lab_of(options), Progress(), []
+    lab.require(spec, progress.note)
+
+    def on_step(step, result: Result) -> None:
+        progress(step, result)
+        if video and step.image is not None:
+            frames.append(step.image)
+
+    failure = None
+    try:
+        result = collect(spec, lab, on_step=on_step)
+    except Exception as error:
+        result, failure = getattr(error, "result", None), error
+    finally:
+        progress.close()
+    if result is None or result.image is None:
+        if failure:
+            raise failure
+        say("stopped before the first picture; nothing is saved")
+        return INTERRUPTED
+    result.save(out)
+    told(out, result, lab)
+    if strip:
+        with written(strip) as part:
+            result.strip().save(part)
+        print(strip)
+    if video and frames:
+        from labkit.runs.film import write_video
+
+        print(write_video(frames, video))
+    if failure:
+        say(f"the last good picture is kept: {out}")
+        raise failure
+    if result.interrupted:
+        say(f"stopped after {result.steps_done} of {result.n} steps; the last picture is kept: {out}")
+        return INTERRUPTED
+    return judged(lab, result, spec.prompt) if getattr(options, "judge", False) else DONE
+
+
+def told(out: Path, result: Result, lab) -> None:
+    """Say what was made."""
+    name = type(result.spec).score
+    course = [scores[name] for scores in result.history if name in scores]
+    score = f", {name} {course[0]:.3f} → {course[-1]:.3f}" if len(course) > 1 else f", {name} {course[0]:.3f}" if course else ""
+    print(f"{out}: {result.steps_done} step{'s' * (result.steps_done != 1)} in {result.seconds:.1f} s{score}")
+    if lab.draws_with_pocket(type(result.spec).needs):
+        print(POCKET)
+
+
+def judged(lab, result: Result, prompt: str) -> int:
+    """Say what the judge saw and what of the prompt it did not find; the exit code."""
+    verdict, found = lab.judge.check(result.image, prompt)
+    print(f"the judge saw: {verdict_words(verdict)}")
+    missed = [claim for claim, ok in found.items() if not ok]
+    if not found:
+        print("the prompt claims nothing that the judge knows")
+    elif missed:
+        print(f"it did not find the prompt's {', '.join(missed)}")
+    return FAILED if missed else DONE
+
+
+def verdict_words(verdict) -> str:
+    """A verdict in words: `apple, red, in snow, as flat`."""
+    words = [verdict.subject, verdict.colour, verdict.setting, verdict.style]
+    return "{}, {}; setting {}; style {}".format(*(w.replace("_", " ") for w in words))
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """A text as a file's name: 'a red apple:2 | blur:-1' → 'a-red-apple-2-blur-1'."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return words[:longest].rstrip("-") or "picture"
