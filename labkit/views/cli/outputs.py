@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labkit.files import NotWritable, writable, write_atomically, written
 from labkit.text import plain
-from labkit.views.cli import COLUMNS
+from labkit.views.cli.terminal import COLUMNS
 
 
 def output(path: str | Path | None, flag: str, *suffixes: str) -> Path | None:
@@ -40,6 +40,12 @@ def print_table(table, digits: int = 3, **options) -> None:
 
 def _safe(value: object) -> object:
     return plain(value) if isinstance(value, str) else value
+
+
+def save_sheet(sheet, path: Path) -> None:
+    """Many pictures in one, as a PNG of any size, whole or not at all."""
+    with written(path) as part:
+        sheet.save(part)
 
 
 def save_figure(figure, path: Path, **options) -> None:

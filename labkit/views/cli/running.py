@@ -14,14 +14,13 @@ from typing import Annotated
 from tyro.conf import arg
 
 from labkit import methods
-from labkit.files import written
 from labkit.runs.result import Result, collect
 from labkit.spec import Method
-from labkit.views.cli import DONE, FAILED, INTERRUPTED, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output
 from labkit.views.cli.progress import Progress
+from labkit.views.cli.terminal import DONE, FAILED, INTERRUPTED, say
 
 POCKET = "made by pocket models: small ones, trained on drawn 64-pixel scenes"
 
@@ -85,9 +84,7 @@ def run_method(args: list[str], name: str, command: str) -> int:
     result.save(out)
     told(out, result, lab)
     if strip:
-        with written(strip) as part:
-            result.strip().save(part)
-        print(strip)
+        print(result.save_strip(strip))
     if video and frames:
         from labkit.runs.film import write_video
 

@@ -9,14 +9,13 @@ from PIL import Image
 
 from labkit.image import read_recipe
 from labkit.spec import NonFiniteError, Step
-from labkit.views.cli import main
-from labkit.views.cli.commands import sweep
+from labkit.views.cli import main, sweeping
 from tests.views.support import FakeLab, Noise
 
 
 @pytest.fixture
 def noisy(noise, monkeypatch):
-    monkeypatch.setattr(sweep, "lab_of", lambda options: FakeLab)
+    monkeypatch.setattr(sweeping, "lab_of", lambda options: FakeLab)
 
 
 def seeds(here):
@@ -27,8 +26,8 @@ def test_sweep(here, noisy, capsys):
     assert main(["sweep", "x", "--over", "seed", "0", "1", "--over", "paper.height", "8", "16", "--folder", "cells"]) == 0
     said = capsys.readouterr()
     assert len(list(here.glob("cells/*.png"))) == 5  # four cells and the sheet
-    first, *ended = said.err.splitlines()
-    assert first == "4 cells of Noise into cells; finished ones are kept", "told before the first cell"
+    ready, first, *ended = said.err.splitlines()
+    assert ready == "sweep: getting ready" and first == "4 cells of Noise into cells; finished ones are kept"
     assert [line.partition(": ")[0] for line in ended] == [f"{k} of 4" for k in (1, 2, 3, 4)]
     assert "seed 1, paper.height 8: 0 s" in ended[2]
     assert main(["sweep", "x", "--over", "mode", "plain", "fail", "--folder", "cells"]) == 1
@@ -56,6 +55,7 @@ def test_values_are_what_their_field_takes(here, noisy):
     ([], "--over: give at least one axis"),
     (["--over"], "--over: give at least one axis"),
     (["--over", "seed"], "--over seed: give at least one value"),
+    (["--over", "seed", "1", "--over", "seed"], "--over seed: give at least one value"),
     (["--over", "seed", "0", "5000"], "seed: should be less than or equal to 1000; got 5000"),
     (["--over", "paper.init", "no.png"], "--over paper.init: no.png: no such file"),
     (["--over", "seed", "0", "--folder", "file"], "--folder: file is a file"),
@@ -73,10 +73,7 @@ def test_sweep_takes_every_method(here, lab, capsys):
     assert "method: 'warp' is none of" in capsys.readouterr().err
     small = ["--canvas.width", "16", "--canvas.height", "16", "--cutouts.cutn", "2", "--steps", "2"]
     args = ["sweep", "a dog", "--method=guided-diffusion", "--over", "guidance.strength", "0", "2", "--folder", "cells", *small]
-    monkeys = pytest.MonkeyPatch()
-    with monkeys.context() as patch:
-        patch.setattr(sweep, "lab_of", lambda options: lab)
-        assert main(args) == 0
+    assert main(args) == 0
     assert {read_recipe(path)["method"] for path in here.glob("cells/*-*.png")} == {"GuidedDiffusion"}
 
 

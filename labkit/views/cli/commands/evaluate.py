@@ -7,11 +7,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from labkit.data import data_path
 from labkit.models.kinds import KINDS, evaluations, named
 from labkit.spec import SpecError
-from labkit.views.cli import DONE
 from labkit.views.cli.flags import read_options
-from labkit.views.cli.outputs import output_folder
+from labkit.views.cli.outputs import output, output_folder
+from labkit.views.cli.terminal import DONE
 
 
 @dataclass
@@ -36,6 +37,8 @@ def main(args: list[str]) -> int:
         return _painting(options)
     if options.name not in evaluations():
         raise SpecError(f"evaluate {options.name}: is none of {', '.join(evaluations())}, painting")
+    if options.card:
+        output(data_path("models", f"{options.name}.md"), "--card")
     from labkit.evaluation.cards import markdown, write_card
     from labkit.lab import Lab
 

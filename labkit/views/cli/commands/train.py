@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from labkit.files import write_atomically
 from labkit.spec import NonFiniteError, SpecError
-from labkit.views.cli import DONE, FAILED, INTERRUPTED, MISTAKE, say
 from labkit.views.cli.flags import maybe, parse
 from labkit.views.cli.lab import DEVICES, checked_device
-from labkit.views.cli.outputs import output_folder
+from labkit.views.cli.outputs import output, output_folder
+from labkit.views.cli.terminal import DONE, FAILED, INTERRUPTED, MISTAKE, say
 
 
 @dataclass
@@ -50,6 +49,8 @@ def main(args: list[str]) -> int:
     typed, options = parse(f"train {name}", trainings()[name](), TrainOptions, args[1:], skip=("warm",))
     spec = typed.build(warm=options.start == "pocket")
     folder = output_folder(options.folder or f"runs/{name}", "--folder")
+    shipped = data_path("models", f"{options.ship_as or name}.safetensors")
+    home = output(shipped, "--ship", ".safetensors") if options.ship or options.ship_as else None
     lab, progress, result = Lab(device=checked_device(options.device)), Progress(), Result(spec)
     if (folder / "checkpoint.pt").exists():
         progress.note(f"going on from {folder}")
@@ -69,11 +70,8 @@ def main(args: list[str]) -> int:
     weights = folder / "weights.safetensors"
     scores = ", ".join(f"{k} {v:.4g}" for k, v in result.scores.items())
     print(f"{weights}: {result.steps_done} steps, {scores}" if scores else f"{weights}: was finished already")
-    if options.ship or options.ship_as:
-        home = Path(data_path("models", f"{options.ship_as or name}.safetensors"))
-        home.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, home)
-        print(f"shipped as {home}")
+    if home:
+        print(f"shipped as {write_atomically(home, weights.read_bytes())}")
     return DONE
 
 

@@ -7,11 +7,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from labkit.files import written
 from labkit.spec import SpecError
-from labkit.views.cli import DONE
 from labkit.views.cli.flags import maybe, read_options
-from labkit.views.cli.outputs import output
+from labkit.views.cli.outputs import output, save_sheet
+from labkit.views.cli.terminal import DONE
 
 
 @dataclass
@@ -42,7 +41,6 @@ def main(args: list[str]) -> int:
         sheet = world_sheet(options.n, options.seed, options.split, sketch=options.sketch, captions=options.captions, **fixed)
     except ValueError as error:  # names and counts; whatever else is wrong has its own kind of error
         raise SpecError(f"--{error}") from None
-    with written(out) as part:
-        sheet.save(part)
+    save_sheet(sheet, out)
     print(f"{out}: {options.n} scenes, {sheet.width} × {sheet.height} px")
     return DONE
