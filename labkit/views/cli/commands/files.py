@@ -41,8 +41,8 @@ class FilesOptions:
 def main(args: list[str]) -> int:
     """`labkit files`."""
     from labkit.files import write_atomically
-    from labkit.views.cli import DONE
     from labkit.views.cli.flags import read_options
+    from labkit.views.cli.terminal import DONE
 
     read_options("files", FilesOptions, args)
     write_atomically(PAGE, page().encode())
