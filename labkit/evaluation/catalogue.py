@@ -50,7 +50,7 @@ def named(name: str, *templates: Method) -> Callable:
 
 
 @named("initial-image", studies.PAINT)
-def initial_image(lab, n_jobs: int, prompts: int = 16) -> Found:
+def initial_image(lab, n_jobs: int, prompts: int = 14) -> Found:
     """VQGAN+CLIP report: is a picture worse without an initial image?"""
     few = [text for _, text, _ in studies.fair_pairs(prompts)]
     made = studies.initial_image_study(lab, few, template=studies.PAINT, n_jobs=n_jobs)
@@ -65,7 +65,7 @@ def prompt_detail(lab, n_jobs: int, seeds: int = 3) -> Found:
 
 
 @named("fair-detail", studies.PAINT)
-def fair_detail(lab, n_jobs: int, prompts: int = 16) -> Found:
+def fair_detail(lab, n_jobs: int, prompts: int = 14) -> Found:
     """The same subjects in few words and in many: does a colour and a setting help the painter to find the subject?"""
     made = studies.fair_detail_study(lab, studies.fair_pairs(prompts), template=studies.PAINT, n_jobs=n_jobs)
     return Found({"": made.table}, {"": made.figure(128)})
@@ -94,7 +94,7 @@ def range_scale(lab, n_jobs: int, prompts: int = 6, steps: int = 25) -> Found:
 
 
 @named("excerpts", CLASSIC)
-def excerpts(lab, n_jobs: int, songs: int = 10, steps: int = 25) -> Found:
+def excerpts(lab, n_jobs: int, songs: int = 10, steps: int = 20) -> Found:
     """Lyrics paper: its ten excerpts at 3 × 3 scales. Which of the two scales makes a difference?"""
     asked = dict(list(paper_songs().set_index("number")["excerpt"].items())[:songs])
     made = excerpt_grid(lab, asked, steps, n_jobs=n_jobs)
@@ -103,7 +103,7 @@ def excerpts(lab, n_jobs: int, songs: int = 10, steps: int = 25) -> Found:
 
 
 @named("ways", guidance.UNGUIDED, guidance.GUIDED, guidance.ON_PIXELS)
-def ways(lab, n_jobs: int, prompts: int = 32, steps: int = 50) -> Found:
+def ways(lab, n_jobs: int, prompts: int = 30, steps: int = 50) -> Found:
     """Lyrics paper, its headline: are diffusion and CLIP together better than each alone? Beside them the GAN it gave up."""
     made = guidance.compare_ways(lab, prompts, 1, steps, n_jobs=n_jobs)
     table = made.table.reset_index(names="way")
