@@ -56,7 +56,7 @@ class Optimiser(Spec):
 
     name: Literal["adam", "adamw", "adagrad"] = Field("adam", description="Optimiser of the latent")
     lr: float = Field(0.5, gt=0, le=5, description="Learning rate")
-    smooth: float = Field(0.5, ge=0, le=10, description="Pull towards calm areas, against hatching: the picture's total variation")
+    smooth: float = Field(0.5, ge=0, le=10, description="Weight of the picture's total variation: calm areas without hatching")
     tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother, but less of the prompt")
 
 
