@@ -30,7 +30,7 @@ from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.gradio.markup import drawn, header, line_html, notices_html, shown
 from labkit.views.gradio.measure import computed
 from labkit.views.gradio.page import EVERY_S
-from labkit.views.gradio.runs import LINE, wire
+from labkit.views.gradio.runs import line_here, wire
 from labkit.views.gradio.workbench import UNTICK
 
 TITLE, PLACE, SHOWS = "Lyrics", 3, (KeyPhrases,)
@@ -93,7 +93,7 @@ def cards_html(shelf: list[batch.Made]) -> str:
 
 def panel(lab, limits: Limits) -> None:
     """The page's components and events, in the surrounding layout."""
-    songs, made = list(examples().values()), {}
+    songs, made, queue = list(examples().values()), {}, line_here()
     most = batch.PICTURES.get(limits.name, min(batch.PICTURES.values()))
     small = lab.draws_with_pocket(GuidedDiffusion.needs)
 
@@ -188,7 +188,7 @@ def panel(lab, limits: Limits) -> None:
             language: auto, en or ru.
             n: How many phrases.
         """
-        with app.plain_errors(), LINE.turn():
+        with app.plain_errors(), queue.turn():
             result = phrases_of(lab, {"text": text, "language": language, "n": n})
             return shown(result.table).reset_index(names="rank"), list(result.notices)
 

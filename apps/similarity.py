@@ -26,7 +26,7 @@ from labkit.views.gradio.markup import shown as rounded
 from labkit.views.gradio.measure import MOST, notices_of
 from labkit.views.gradio.page import pictures_of as opened
 from labkit.views.gradio.page import received
-from labkit.views.gradio.runs import LINE, wire
+from labkit.views.gradio.runs import line_here, wire
 from labkit.world import caption, classes, render, sample_scene
 
 TITLE, PLACE, SHOWS = "Similarity", 5, (SimilarityMatrix,)
@@ -82,7 +82,7 @@ def summary(result: SimilarityResult) -> str:
 
 def panel(lab, limits: Limits) -> None:
     """The page's components and events, in the surrounding layout."""
-    start, words = scenes(SHOWN, 3)
+    (start, words), queue = scenes(SHOWN, 3), line_here()
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=340):
             texts = gr.Textbox("\n".join(words), label="Texts", info="One per line", lines=6, max_lines=12, elem_id="texts")
@@ -121,7 +121,7 @@ def panel(lab, limits: Limits) -> None:
             mode: cosine, softmax (over the texts, at the model's temperature) or zscore (per text).
             templates: Average each text over sentences such as 'a picture of …'.
         """
-        with plain_errors(), LINE.turn():
+        with plain_errors(), queue.turn():
             result = compared_by(texts, pictures, mode, templates)
             return drawn(result.figure()), tabled(result), summary(result)
 
@@ -141,7 +141,7 @@ def panel(lab, limits: Limits) -> None:
             text: What to look for.
             picture: The picture.
         """
-        with plain_errors(), LINE.turn():
+        with plain_errors(), queue.turn():
             return covered(text, picture)
 
     def covered(text: str, picture: str | None) -> Image.Image:

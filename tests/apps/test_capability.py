@@ -134,3 +134,12 @@ def test_in_the_browser(demo, pictures, chromium):
         page.get_by_role("button", name="Table").locator("visible=true").click()
         expect(page.locator("#toy_lightness-table")).to_contain_text("0.878")
         expect(page.locator("#toy_lightness-run")).to_be_enabled()
+
+
+@pytest.mark.browser
+def test_more_tabs_are_no_wider_than_a_phone(demo, chromium):
+    with visitor(chromium, width=390, height=844) as page:
+        page.goto(demo.local_url)
+        expect(page.locator("#run")).to_be_visible()
+        page.wait_for_function("document.querySelectorAll('[role=tab]').length < 7")  # the rest are in the menu
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -16,6 +16,7 @@ from labkit.spec import SpecError
 from labkit.views.cli import main
 from labkit.views.gradio import batch
 from labkit.views.gradio.app import COMPUTE, LOCAL, PUBLIC, launch
+from labkit.views.gradio.markup import line_html
 from tests.apps.support import tiny_lab
 
 SONG = "A red apple in the snow\nhallelujah, a ship on the sea\na ship on the sea\n"
@@ -70,9 +71,9 @@ def test_the_limits_hold_without_the_components(lab):
             lyrics.phrases_of(lab, {"text": SONG} | bad)
 
 
-def test_what_computes_waits_in_the_one_queue(demo):
+def test_what_the_api_computes_waits_in_the_one_queue(demo):
     heavy = [fn for fn in demo.fns.values() if fn.concurrency_id == COMPUTE["concurrency_id"]]
-    assert len(heavy) == 3 and {fn.concurrency_limit for fn in heavy} == {1}
+    assert len(heavy) == 1 and {fn.concurrency_limit for fn in heavy} == {1}
 
 
 def test_why_is_a_sum_with_the_line_and_no_visitor_writes_html(lab):
@@ -81,7 +82,7 @@ def test_why_is_a_sum_with_the_line_and_no_visitor_writes_html(lab):
     assert "× " in said and "concreteness" in said and "lines 1, 2" in said
     shelf = [batch.Made("a.png", b"png", ("<script>", "<i>", 'never seen "x"'))]
     assert "<b>a ship" not in said and "<script" not in lyrics.cards_html(shelf) and "<i>" not in lyrics.cards_html(shelf)
-    assert "<script" not in lyrics.progress_html(0.5, "<script>", "<script>")
+    assert "<script" not in line_html("<script>", note="<script>")
 
 
 def test_a_plan_is_phrases_by_strengths_without_those_that_have_no_prompt(jobs):

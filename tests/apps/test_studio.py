@@ -20,6 +20,7 @@ from PIL import Image
 from apps import diffuse, lyrics, paint, similarity, studio
 from labkit.image import ImageError, ImageInput, read_recipe, save_png
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.models.kinds import KINDS
 from labkit.prompt import PromptError
 from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step
@@ -314,6 +315,21 @@ def test_what_is_not_safe_is_refused(capsys):
         assert "--auth" in capsys.readouterr().err
     with pytest.raises(SpecError, match="auth"):
         launch(gr.Blocks(), share=True)
+
+
+def test_flags_are_those_of_the_kinds(capsys, monkeypatch):
+    named = {name for name, kind in KINDS.items() if kind.help}
+    args = read_args(["--vqgan", "pixels", "--precision", "fp32"])
+    assert named <= set(vars(args)) and (args.vqgan, args.clip, args.precision) == ("pixels", None, "fp32")
+    made = []
+    monkeypatch.setattr(app, "launch", lambda *a, **k: pytest.fail("served"))
+    with pytest.raises(ZeroDivisionError):
+        app.main(lambda lab, limits: made.append(lab) or 1 / 0, ["--vqgan", "pixels", "--precision", "fp32"])
+    assert (made[0].names["vqgan"], made[0].names["guide"], made[0].precision) == ("pixels", "pocket", "fp32")
+    for bad, said in ((["--device", "toaster"], "toaster"), (["--precision", "int3"], "int3")):
+        with pytest.raises(SystemExit):
+            app.main(lambda lab, limits: 1 / 0, bad)
+        assert said in capsys.readouterr().err
 
 
 def test_profiles_follow_who_can_reach_the_app(monkeypatch):

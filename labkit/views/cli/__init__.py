@@ -15,10 +15,8 @@ from difflib import get_close_matches
 from textwrap import shorten
 
 from labkit.text import plain, read_words
+from labkit.views.cli.terminal import COLUMNS, DONE, FAILED, INTERRUPTED, LINES, LONG, MISTAKE, say
 
-DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-COLUMNS = 100
-LINES, LONG = 20, 400  # of a message: the most lines, and characters of a line
 PATHS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -133,10 +131,3 @@ def overview() -> str:
         "", "measures, each with its own flags", *lines(looking),
         "", "exit codes: 0 done, 1 the run failed, 2 a mistake in what was asked, 130 stopped",
     ])  # fmt: skip
-
-
-def say(line: str) -> None:
-    """A line for people; results go to stdout, everything else here."""
-    print(line, file=sys.stderr, flush=True)
-
-

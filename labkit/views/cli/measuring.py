@@ -11,10 +11,10 @@ from tyro.conf import UseAppendAction
 
 from labkit.spec import Measure, SpecError
 from labkit.text import plain
-from labkit.views.cli import DONE, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output, print_table, save_figure, save_table
+from labkit.views.cli.terminal import DONE, say
 from labkit.views.cli.values import opened
 from labkit.views.controls import other_arguments, pictures_argument
 

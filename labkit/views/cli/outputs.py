@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labkit.files import NotWritable, writable, write_atomically, written
 from labkit.text import plain
-from labkit.views.cli import COLUMNS
+from labkit.views.cli.terminal import COLUMNS
 
 
 def output(path: str | Path | None, flag: str, *suffixes: str) -> Path | None:

@@ -17,11 +17,11 @@ from tyro.conf import arg
 from labkit import methods
 from labkit.runs.result import Result, collect
 from labkit.spec import Method, SpecError
-from labkit.views.cli import DONE, FAILED, INTERRUPTED, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output
 from labkit.views.cli.progress import Progress
+from labkit.views.cli.terminal import DONE, FAILED, INTERRUPTED, say
 
 POCKET = "made by pocket models: small ones, trained on drawn 64-pixel scenes"
 

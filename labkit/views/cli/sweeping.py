@@ -13,10 +13,10 @@ from labkit.runs.sweep import shown
 from labkit.runs.sweep import sweep as run
 from labkit.spec import SpecError
 from labkit.text import plain
-from labkit.views.cli import DONE, FAILED, LONG, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output, output_folder, print_table, save_sheet
+from labkit.views.cli.terminal import DONE, FAILED, LONG, say
 from labkit.views.cli.values import Typed
 
 

@@ -12,16 +12,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
 
+from labkit.models.kinds import KINDS, Kind  # noqa: E402
 from labkit.runs.result import Result, recipe_of  # noqa: E402
 from labkit.runs.status import duration  # noqa: E402
-from labkit.spec import Method, NonFiniteError, SpecError, Step  # noqa: E402
+from labkit.spec import Method, NonFiniteError, Precision, SpecError, Step  # noqa: E402
 from labkit.views.controls import SLIDER_STOPS, Control  # noqa: E402
 from labkit.weights import WeightsError  # noqa: E402
 
@@ -173,6 +174,11 @@ def blocks(title: str) -> gr.Blocks:
     return gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
 
 
+def named_kinds() -> list[Kind]:
+    """The kinds of models that a lab takes names for."""
+    return [kind for kind in KINDS.values() if kind.help]
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line that all apps have."""
     p = argparse.ArgumentParser(description="A labkit app in the browser.")
@@ -182,10 +188,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--auth", default=os.environ.get("LABKIT_AUTH"), metavar="USER:PASSWORD",
                    help="ask visitors for these (or set LABKIT_AUTH, which other users of this machine cannot see)")
     p.add_argument("--profile", choices=PROFILES, help="limits; default: local, or public when others can reach it")
-    p.add_argument("--clip", default="pocket", help="the CLIP that measures")
-    p.add_argument("--guide", help="the CLIP that paints; default: as --clip")
-    p.add_argument("--vqgan", default="pocket")
-    p.add_argument("--diffusion", default="pocket")
+    for kind in named_kinds():
+        p.add_argument(f"--{kind.name}", metavar="NAME", help=kind.help)
+    p.add_argument("--precision", choices=get_args(Precision), default="auto",
+                   help="auto: bf16 where the processor multiplies in it, else fp32")
     p.add_argument("--device", help="default: cuda where there is one")
     p.add_argument("--open", action="store_true", help="open a browser window")
     return p
@@ -226,7 +232,11 @@ def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None
     args = read_args(argv)
     if args.share:
         print("The link lasts about a week at best. Without it, the notebooks show the same controls.")
-    lab = Lab(clip=args.clip, guide=args.guide, vqgan=args.vqgan, diffusion=args.diffusion, device=args.device)
+    try:
+        names = {kind.name: getattr(args, kind.name) for kind in named_kinds()}
+        lab = Lab(device=args.device, precision=args.precision, **names)
+    except (SpecError, RuntimeError) as error:  # torch's own for a device that there is not
+        parser().error(str(error).splitlines()[0])
     demo = build(lab, PROFILES[args.profile])
     _, local, link = launch(demo, server_name=args.host, server_port=args.port, share=args.share, auth=args.auth,
                             inbrowser=args.open, prevent_thread_lock=True)  # fmt: skip

@@ -19,7 +19,7 @@ from labkit.views.gradio import app
 from labkit.views.gradio.app import COMPUTE, LOCAL, Limits
 from labkit.views.gradio.markup import drawn, header, notices_html, shown
 from labkit.views.gradio.page import documented, flat_of, groups_of, labels_of, name_of, opened, pairs, words_of
-from labkit.views.gradio.runs import LINE, wire
+from labkit.views.gradio.runs import line_here, wire
 
 MOST = 24  # pictures: more cannot be read in a figure this wide
 
@@ -86,7 +86,7 @@ def panel(measure: type[Measure], lab, limits: Limits) -> None:
                 table = gr.Dataframe(interactive=False, show_label=False, wrap=True, elem_id=f"{at}table")
     if wanted:
         controls, made = {**controls, wanted: asked}, made | {wanted: gallery}
-    order = sorted(controls.values(), key=lambda control: not control.required)
+    order, queue = sorted(controls.values(), key=lambda control: not control.required), line_here()
 
     def look(*values):
         flat = opened(controls, {control.name: value for control, value in zip(order, values, strict=True)})
@@ -102,7 +102,7 @@ def panel(measure: type[Measure], lab, limits: Limits) -> None:
         return {figure: drawn(result.figure()), said: notices_html(notices_of(result)), table: tabled(result)}
 
     def run_api(*values):
-        with app.plain_errors(), LINE.turn():
+        with app.plain_errors(), queue.turn():
             result = look(*values)
             return drawn(result.figure()), tabled(result), notices_of(result)
 

@@ -192,10 +192,13 @@ def pictures_of(gallery: list | None) -> list[Image.Image]:
 def received(path: str, read: Callable[[bytes], Any] = open_upload) -> Any:
     """What `read` makes of an upload, a picture unless it says otherwise. Its `ImageError` names the file as the visitor knows
     it, and no folder of the server's."""
+    name = plain(Path(path).name)
     try:
         return read(Path(path).read_bytes())
     except ImageError as error:
-        raise ImageError(f"{plain(Path(path).name)}: {error}") from None
+        raise ImageError(f"{name}: {error}") from None
+    except FileNotFoundError:  # uploads are forgotten after a day
+        raise ImageError(f"{name}: is no longer on the server; upload it again") from None
 
 
 def restored(page: Page, path: str) -> tuple[Method, dict[str, Any], dict]:

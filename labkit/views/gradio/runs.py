@@ -15,8 +15,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
+from gradio.context import Context
 
 from labkit.spec import SpecError
 from labkit.views.gradio.app import MAX_QUEUE, PRIVATE, fault
@@ -70,7 +72,12 @@ class Line:
             yield
 
 
-LINE = Line(MAX_QUEUE)
+LINES: WeakKeyDictionary[gr.Blocks, Line] = WeakKeyDictionary()
+
+
+def line_here() -> Line:
+    """The line of the page that is being built: all of its buttons and endpoints wait in the same one."""
+    return LINES.setdefault(Context.root_block, Line(MAX_QUEUE))
 
 
 @dataclass
@@ -120,7 +127,7 @@ def wire(button: gr.Button, work: Callable[..., Any], inputs: list, outputs: lis
     `work(stopped, *values)` returns or yields {component: what it shows now}; `stopped()` says whether the visitor pressed
     `stop`. `options` go to the event. Begin, work, finish: finish follows on success, on refusal and on every other error.
     """
-    runs, buttons = Runs(), [button, *([stop] if stop else [])]
+    runs, queue, buttons = Runs(), line_here(), [button, *([stop] if stop else [])]
 
     def switched(on: bool) -> dict:
         return {button: gr.update(interactive=on)} | ({stop: gr.update(interactive=not on)} if stop else {})
@@ -132,7 +139,7 @@ def wire(button: gr.Button, work: Callable[..., Any], inputs: list, outputs: lis
         visit = runs.visit(request)
         stopped = visit.halted.is_set
         try:
-            with LINE.joined() as ahead:
+            with queue.joined() as ahead:
                 while (before := ahead(LOOK_S)) and not stopped():
                     yield {line: line_html(place(before))}  # even where it is the same: so a page that is gone is noticed
                 if stopped():

@@ -24,7 +24,8 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; min-width: 0 !important; max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container main, .gradio-container .tabs { min-width: 0 !important; }
 .lk-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .2rem 1rem; padding: .2rem .1rem; }
 .lk-header h1 { font-size: 1.55rem; font-weight: 700; margin: 0; letter-spacing: -.01em; }
 .lk-header p { margin: 0; color: var(--body-text-color-subdued); }

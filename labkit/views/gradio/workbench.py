@@ -38,7 +38,7 @@ from labkit.views.gradio.page import (
     spec_from,
     words_of,
 )
-from labkit.views.gradio.runs import LINE, wire
+from labkit.views.gradio.runs import line_here, wire
 
 GRAIN = 16  # pixels by which a canvas grows: what every pocket model and every VQGAN divides by divides it
 UNTICK = "() => false"  # in the browser, at once: a run that is started right after typing has it
@@ -56,14 +56,14 @@ def recipe(png: str) -> dict:
 
 def endpoints(page: Page, lab, limits: Limits, made: dict[str, gr.components.Component]) -> None:
     """The page over the API: the run, and, once however many pages stand beside each other, the recipe of a PNG."""
-    asked = sorted(page.controls.values(), key=lambda control: not control.required)
+    asked, queue = sorted(page.controls.values(), key=lambda control: not control.required), line_here()
 
     def run(*values) -> Iterator[tuple[str, dict]]:
         flat = {control.name: value for control, value in zip(asked, values, strict=True)}
         with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             spec = spec_from(page, flat, {}, limits)
             seed = {"seed": spec.seed} if page.method.has("seed") else {}
-            with LINE.turn():
+            with queue.turn():
                 for result, ending, _ in painted(lab, spec, limits):
                     path = str(result.save(Path(folder) / file_name(spec, result)))
                     yield path, {"step": result.steps_done, "n": result.n, "finished": result.finished, "ending": ending,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.views.cli import DONE, FAILED
 from labkit.views.cli.flags import read_options
+from labkit.views.cli.terminal import DONE, FAILED
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from labkit.views.cli import DONE
 from labkit.views.cli.flags import maybe, read_options
 from labkit.views.cli.outputs import output
+from labkit.views.cli.terminal import DONE
 
 
 @dataclass

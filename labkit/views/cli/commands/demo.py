@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from labkit.views.cli import DONE, FAILED, say
 from labkit.views.cli.flags import maybe, read_options
 from labkit.views.cli.outputs import output_folder
+from labkit.views.cli.terminal import DONE, FAILED, say
 
 
 @dataclass

@@ -41,8 +41,8 @@ class FilesOptions:
 def main(args: list[str]) -> int:
     """`labkit files`."""
     from labkit.files import write_atomically
-    from labkit.views.cli import DONE
     from labkit.views.cli.flags import read_options
+    from labkit.views.cli.terminal import DONE
 
     read_options("files", FilesOptions, args)
     write_atomically(PAGE, page().encode())
@@ -57,8 +57,8 @@ def page(root: Path = ROOT) -> str:
     if silent := [name for name, line in rows.items() if not line and not name.endswith("__init__.py")]:
         raise ValueError(f"{silent[0]}: opens with no line that says what it is")
     rows = {name: line for name, line in rows.items() if line} | OTHERS
-    parts = {name: ", ".join(f"`{part}`" for part in name.split(", ")) for name in rows}
-    return HEAD + "".join(f"| {parts[name]} | {line} |\n" for name, line in rows.items())
+    shown = {", ".join(f"`{part}`" for part in name.split(", ")): line for name, line in rows.items()}
+    return HEAD + "".join(f"| {name} | {line} |\n" for name, line in shown.items())
 
 
 def first_line(path: Path) -> str:

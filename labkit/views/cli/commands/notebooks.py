@@ -10,8 +10,8 @@ from tyro.conf import Positional, arg
 
 from labkit.runs.status import duration
 from labkit.spec import SpecError
-from labkit.views.cli import DONE, FAILED, say
 from labkit.views.cli.flags import read_options
+from labkit.views.cli.terminal import DONE, FAILED, say
 
 
 @dataclass

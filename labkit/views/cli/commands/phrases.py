@@ -12,10 +12,10 @@ from tyro.conf import Positional, arg
 
 from labkit.spec import SpecError
 from labkit.text import TextError, plain, read_words
-from labkit.views.cli import COLUMNS, DONE, LONG, say
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output, save_figure, save_table
+from labkit.views.cli.terminal import COLUMNS, DONE, LONG, say
 
 
 @dataclass

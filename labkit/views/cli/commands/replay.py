@@ -11,10 +11,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from labkit.text import plain
-from labkit.views.cli import DONE, INTERRUPTED, LONG, say
 from labkit.views.cli.flags import joined, maybe, read_options
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output
+from labkit.views.cli.terminal import DONE, INTERRUPTED, LONG, say
 
 
 @dataclass

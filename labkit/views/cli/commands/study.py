@@ -7,8 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from labkit.views.cli import DONE, say
 from labkit.views.cli.flags import read_options
+from labkit.views.cli.terminal import DONE, say
 
 
 @dataclass

@@ -14,10 +14,10 @@ from tyro.conf import Positional, arg
 from labkit.files import write_atomically
 from labkit.spec import SpecError
 from labkit.text import plain
-from labkit.views.cli import DONE, LONG, MISTAKE, say
 from labkit.views.cli.flags import maybe, parse, read_options
 from labkit.views.cli.handover import hand_over, in_checkout
 from labkit.views.cli.outputs import output_folder, print_table, save_figure, save_table
+from labkit.views.cli.terminal import DONE, LONG, MISTAKE, say
 
 STORE = "sqlite:///out/survey.db"  # session.DEFAULT_STORE, whose module takes seconds to import
 USAGE = """usage: labkit survey COMMAND …

@@ -1,6 +1,6 @@
 """A method over a grid of values; finished cells are kept: sweep "a dog" --over seed 0 1 2"""
 
-from labkit.views.cli import say
+from labkit.views.cli.terminal import say
 
 
 def main(args: list[str]) -> int:

@@ -10,10 +10,10 @@ from tyro.conf import arg
 
 from labkit.files import write_atomically
 from labkit.spec import NonFiniteError, SpecError
-from labkit.views.cli import DONE, FAILED, INTERRUPTED, MISTAKE, say
 from labkit.views.cli.flags import maybe, parse
 from labkit.views.cli.lab import DEVICES, checked_device
 from labkit.views.cli.outputs import output, output_folder
+from labkit.views.cli.terminal import DONE, FAILED, INTERRUPTED, MISTAKE, say
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Annotated
 from tyro.conf import arg
 
 from labkit.spec import SpecError
-from labkit.views.cli import DONE
 from labkit.views.cli.flags import maybe, read_options
 from labkit.views.cli.outputs import output, save_sheet
+from labkit.views.cli.terminal import DONE
 
 
 @dataclass

@@ -9,9 +9,9 @@ from tyro.conf import Positional, arg
 
 from labkit.spec import SpecError
 from labkit.text import plain
-from labkit.views.cli import DONE, say
 from labkit.views.cli.flags import maybe, read_options
 from labkit.views.cli.progress import Progress
+from labkit.views.cli.terminal import DONE, say
 
 
 @dataclass
