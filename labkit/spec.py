@@ -29,7 +29,7 @@ __all__ = ["MAX_SEED", "MEASURES", "METHODS", "Batch", "Measure", "Method", "Non
 MAX_SEED = 2**31 - 1
 MOST_FAULTS = 12  # that are told of one spec
 
-# Fields that many specs have: declared once, each spec gives its default (`steps: Steps = 200`).
+# Fields that many specs have: declared once, each spec gives its default (`steps: Steps = 60`).
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED, description="Seed of everything random")]
 Steps = Annotated[int, Field(ge=1, le=500_000, description="Optimiser steps")]
 Batch = Annotated[int, Field(ge=2, le=4096, description="Pictures a step")]

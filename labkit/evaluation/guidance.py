@@ -28,8 +28,8 @@ from labkit.world import render, sample_scene
 
 UNGUIDED = GuidedDiffusion(prompt="-", guidance=Guidance(strength=0))
 GUIDED = GuidedDiffusion(prompt="-")
-# Pixels are not codes: their learning rate is their own.
-ON_PIXELS = VQGANCLIP(prompt="-", canvas=Canvas(start="noise"), optimiser=Optimiser(lr=0.1))
+# Pixels are not codes: their learning rate is their own. Nothing smooths them, as the question is what CLIP alone makes.
+ON_PIXELS = VQGANCLIP(prompt="-", steps=200, canvas=Canvas(start="noise"), optimiser=Optimiser(lr=0.1, smooth=0.0))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Ways:
         labels = []
         for name, k in shown:
             row = self.reports[name].table.iloc[k]
-            labels.append(f"{name}: {row['prompt'].removeprefix('a flat illustration of ')} | saw {row['saw'].split(',')[0]}")
+            asked, saw = row["prompt"].removeprefix("a flat illustration of "), row["saw"].split(",")[0].replace("_", " ")
+            labels.append(f"{name}: {asked} | saw {saw}")
         return contact_sheet([self.reports[name].pictures[k] for name, k in shown], labels, min(n, len(shown)), tile)
 
 

@@ -34,6 +34,15 @@ def _init_says_it(recipe: dict) -> None:
         del canvas["start"]
 
 
+def _nothing_was_smoothed(recipe: dict) -> None:
+    """`optimiser.smooth` is new, and its default is not nothing."""
+    optimiser = recipe["spec"].setdefault("optimiser", {})
+    if isinstance(optimiser, dict):
+        optimiser.setdefault("smooth", 0.0)
+        optimiser.setdefault("lr", 0.1)
+    recipe["spec"].setdefault("steps", 200)
+
+
 def _picture_of_the_last_preview(recipe: dict) -> None:
     """A run that was stopped between two previews kept the older one; today it keeps the picture of its last step."""
     done, steps, every = recipe.get("steps_done"), recipe["spec"].get("steps"), recipe["spec"].get("preview_every")
@@ -43,6 +52,8 @@ def _picture_of_the_last_preview(recipe: dict) -> None:
 
 CHANGES = (
     Change("0.2.0", "VQGANCLIP", mend=_init_says_it),
+    Change("0.2.0", "VQGANCLIP", "a latent's nearest code is found without rounding: here and there it is another one",
+           _nothing_was_smoothed),
     Change("0.2.0", "", mend=_picture_of_the_last_preview),
 )
 

@@ -5,12 +5,14 @@ A refused input once locked the studio until it was reloaded. The browser reache
 
 import re
 
+import gradio as gr
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from apps import studio
 from labkit.views.gradio.app import PUBLIC, launch
+from labkit.views.gradio.runs import wire
 from tests.apps.browser import visitor
 from tests.apps.support import Slow, tiny_lab
 
@@ -172,3 +174,25 @@ def test_a_typed_seed_is_used(page):
         expect(page.locator(f"#{at}status")).not_to_contain_text("seed 4711")
         expect(page.locator(f"#{at}run")).to_be_enabled()
         expect(page.locator(f"{fresh} input")).to_be_checked()
+
+
+def test_what_never_starts_gives_the_button_back_too(chromium):
+    """A full queue, or a component that refuses what it gets: then the page is told by the failure alone."""
+
+    def refuse(payload):
+        raise gr.Error("the queue is full", print_exception=False)
+
+    with gr.Blocks() as demo:
+        text, run, stop, line = gr.Textbox(), gr.Button("Go", elem_id="go"), gr.Button("Stop"), gr.HTML(elem_id="line")
+        wire(run, lambda stopped, value: {line: value}, [text], [line], line, stop)
+    text.preprocess = refuse
+    launch(demo, prevent_thread_lock=True, quiet=True)
+    with visitor(chromium) as page:
+        page.goto(demo.local_url)
+        refused(page, "#go", "#line", "This did not start")
+        del text.preprocess
+        page.locator("textarea").fill("hello")
+        page.locator("#go").click()
+        expect(page.locator("#line")).to_have_text("hello")
+        expect(page.locator("#go")).to_be_enabled()
+    demo.close()

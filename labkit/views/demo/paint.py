@@ -85,19 +85,20 @@ def readable(path: Path) -> bool:
         return False
 
 
-def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200, seed: int = 0, *, lab: Any = None,
+def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int | None = None, seed: int = 0, *, lab: Any = None,
          n_jobs: int | None = None, progress: Callable[[str], None] = lambda line: None,
          setup_seconds: float | None = None) -> Demo:
     """Paint the prompts into `folder`: picture-N.png (each with its recipe), strip-N.png, matrix.png, matrix.csv and
     index.html.
 
     lab     None: the pocket models, loaded by each process. A lab that is given paints in this process.
-    n_jobs  processes; None: one per core, but no more than there are prompts.
+    steps   None: as many as the method has by default.  n_jobs  processes; None: one per core, no more than prompts.
     A prompt that fails does not stop the others. Raises `SpecError` before anything is painted.
     """
     started = time.perf_counter()
     folder = Path(folder)
-    specs = [VQGANCLIP(prompt=prompt, steps=steps, seed=seed) for prompt in prompts]
+    own = {} if steps is None else {"steps": steps}
+    specs = [VQGANCLIP(prompt=prompt, seed=seed, **own) for prompt in prompts]
     if lab is None:
         from labkit.lab import Lab
 
@@ -110,7 +111,7 @@ def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int = 200,
     for k in range(len(specs)):  # an earlier demo's pictures shall not stand in for one that is missing
         for name in names(k):
             (folder / name).unlink(missing_ok=True)
-    progress(f"painting {len(specs)} pictures of {steps} steps, {jobs} at a time")
+    progress(f"painting {len(specs)} pictures of {specs[0].steps} steps, {jobs} at a time")
     ended = itertools.count(1)
 
     def tell(k: int, one: Painted) -> None:
