@@ -1,8 +1,11 @@
 """The one runner: whose lab a task meets, on how many threads, what is told as it goes. Workers import this module."""
 
 import os
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import joblib
 import pytest
@@ -11,6 +14,8 @@ import torch
 from labkit.lab import Lab
 from labkit.runs.workers import run_all
 from labkit.spec import SpecError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Bench:
@@ -92,3 +97,12 @@ def test_what_a_task_raises_ends_the_call(n_jobs):
 def test_a_lab_that_is_none():
     with pytest.raises(SpecError, match="lab: is a Lab, a table of its arguments or a function; got Bench"):
         run_all(seen, [1], Bench())
+
+
+@pytest.mark.parametrize(("mine", "policy", "spin"), [({}, "passive", "0"), ({"OMP_WAIT_POLICY": "active"}, "active", "0")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(mine, policy, spin):
+    """Set before torch is imported, which reads them once."""
+    env = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")} | mine
+    ask = "import labkit, os, sys; print(os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [policy, spin, "False"], done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from labkit.files import NotWritable, writable, write_atomically, written
@@ -21,13 +22,14 @@ def output(path: str | Path | None, flag: str, *suffixes: str) -> Path | None:
 
 def output_folder(path: str | Path, flag: str) -> Path:
     """A folder to write into, which need not be there yet. Raises `NotWritable`, which names the flag."""
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise NotWritable(f"{flag}: {plain(path, 200)} is a file; give a folder")
+    path, probe = Path(path), Path(path) / "0.png"
     try:
-        writable(path / "file.png")
+        if os.path.isfile(path):  # of pathlib's, a name that is too long raises
+            raise NotWritable(f"{plain(path, 200)} is a file; give a folder")
+        writable(probe)
     except NotWritable as error:
-        raise NotWritable(f"{flag}: {error}") from None
+        told = str(error).replace(plain(probe, 200), plain(path, 200), 1)
+        raise NotWritable(f"{flag}: {told}") from None
     return path
 
 

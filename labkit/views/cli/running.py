@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from tyro.conf import arg
 
 from labkit import methods
 from labkit.runs.result import Result, collect
-from labkit.spec import Method
+from labkit.spec import Method, SpecError
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output
@@ -56,6 +57,9 @@ def options_of(method: type[Method]) -> type:
 def run_method(args: list[str], name: str, command: str) -> int:
     """Run the method of a module with the flags of its spec."""
     method = methods.load(name)
+    words = list(takewhile(lambda arg: not arg.startswith("-"), args))
+    if method.has("prompt") and len(words) > 1:
+        raise SpecError(f'PROMPT: is {len(words)} arguments; give it in quotes: labkit {command} "{" ".join(words)}"')
     typed, options = parse(command, method, options_of(method), args)
     spec = typed.build()
     out = output(options.out or f"out/{slug(getattr(spec, 'prompt', name))}-{spec.digest()[:6]}.png", "--out", ".png")

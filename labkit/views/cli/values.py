@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import types
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from labkit.image import ImageError, ImageInput, open_upload
@@ -120,13 +120,10 @@ def picture(path: str, size: Size | None, flag: str) -> ImageInput:
 def opened(path: str, flag: str):
     """The picture (RGB) in a file, looked at as a stranger's. Raises errors that name flag and file."""
     named = f"{flag}: {plain(path)}"
-    try:
-        if Path(path).is_dir():
-            raise IsADirectoryError(f"{named}: is a folder; give a picture")
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{named}: no such file; give a picture")
-    except ValueError:  # a name that no file can have
-        raise FileNotFoundError(f"{named}: no such file; give a picture") from None
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{named}: is a folder; give a picture")
+    if not os.path.isfile(path):  # pathlib's raises for a name that no file can have
+        raise FileNotFoundError(f"{named}: no such file; give a picture")
     try:
         return open_upload(path)
     except ImageError as error:

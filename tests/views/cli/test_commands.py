@@ -59,6 +59,8 @@ def test_values_are_what_their_field_takes(here, noisy):
     (["--over", "seed", "0", "5000"], "seed: should be less than or equal to 1000; got 5000"),
     (["--over", "paper.init", "no.png"], "--over paper.init: no.png: no such file"),
     (["--over", "seed", "0", "--folder", "file"], "--folder: file is a file"),
+    (["--over", "seed", "0", "--folder", "file/cells"], "--folder: file/cells: a part of the path is a file"),
+    (["--over", "seed", "0", "--folder", "n" * 300], "the name is too long"),
     (["--over", "seed", "0", "--sheet", "file/x.png"], "--sheet: file/x.png"),
 ])  # fmt: skip
 def test_mistakes_of_a_sweep_are_found_before_a_cell_runs(args, words, here, noisy, capsys):

@@ -122,6 +122,7 @@ def test_lists_add_up(photos):
 
 @pytest.mark.parametrize(("args", "words"), [
     (["--init", "nowhere.png"], "--init: nowhere.png: no such file"),
+    (["--init", "n" * 300], "no such file"),
     (["--init", "folder"], "--init: folder: is a folder"),
     (["--init", "text.png"], "--init: text.png: this is no picture"),
     (["--init", "cut.png"], "--init: cut.png: the PNG is cut short"),

@@ -1,17 +1,20 @@
 """Methods as commands: pictures with recipes, what ends a run, and a method that has hardly anything."""
 
 import re
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from labkit import methods
+from labkit import files, methods
+from labkit.files import FileError
 from labkit.image import read_recipe
 from labkit.spec import METHODS
 from labkit.views.cli import main
-from tests.views.support import FakeLab, Noise
+from tests.views.support import FakeLab
 
 SMALL = ["--canvas.width", "16", "--canvas.height", "16", "--cutouts.cutn", "2"]
 MIRROR = '''"""Mirrors a picture."""
@@ -33,6 +36,7 @@ class Mirror(Method):
 
 @pytest.mark.parametrize(("args", "words"), [
     ([], "PROMPT"),
+    (["a", "red", "dog", "--steps", "3"], 'PROMPT: is 3 arguments; give it in quotes: labkit paint "a red dog"'),
     (["a", "--steps", "many"], "--steps"),
     (["a", "--stepps", "3"], "--steps"),
     (["a:1 | b:-1"], "sum to 0"),
@@ -160,14 +164,16 @@ def test_a_new_module_is_a_command_whatever_it_lacks(mirror, here, lab, capsys):
 
 
 def test_a_disk_that_fills_during_the_run_loses_no_picture(here, noise, monkeypatch, capsys):
-    from labkit.files import FileError
-    from labkit.runs.result import Result
+    real = files.write_atomically
 
-    def full(self, path):
-        raise FileError(f"{path}: the disk is full; it is kept as /elsewhere/x.png")
+    def full(path, data):
+        if Path(path) == Path("x.png"):
+            raise FileError("x.png: the disk is full; make room")
+        return real(path, data)
 
-    monkeypatch.setattr(Result, "save", full)
+    monkeypatch.setattr(files, "write_atomically", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
     assert main(["paint", "x", "--out", "x.png"]) == 1
     said = capsys.readouterr()
-    assert "it is kept as /elsewhere/x.png" in said.err and "Traceback" not in said.err and "x.png: 6 steps" not in said.out
-    assert Noise.model_fields, "the run itself went well"
+    kept = re.search(r"x.png: the disk is full; make room; it is kept as (.*png)$", said.err, re.M)[1]
+    assert read_recipe(kept)["steps_done"] == 6 and "Traceback" not in said.err and said.out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def main(args: list[str]) -> int:
         raise SpecError(str(error).replace("--text:", f"{options.file}:")) from None
     out, csv = output(options.out, "--out", ".png"), output(options.csv, "--csv", ".csv")
     for flag, path in (("--norms", options.norms), ("--glossary", options.glossary)):
-        if path and not Path(path).is_file():
+        if path and not os.path.isfile(path):
             raise FileNotFoundError(f"{flag}: {path}: no such file")
     norms = load_norms(options.norms) if options.norms else None
     glossary = load_glossary(options.glossary) if options.glossary else None
@@ -66,8 +67,10 @@ def read_text(file: str) -> str:
         if sys.stdin is None or sys.stdin.isatty():
             raise SpecError("FILE: is missing; give a file with lyrics, or pipe them in")
         data = sys.stdin.buffer.read()
-    elif not Path(file).exists():
-        raise FileNotFoundError(f"{file}: no such file; give a file with lyrics, or - for standard input")
+    elif os.path.isdir(file):
+        raise IsADirectoryError(f"{plain(file)}: is a folder; give a file with lyrics")
+    elif not os.path.exists(file):
+        raise FileNotFoundError(f"{plain(file)}: no such file; give a file with lyrics, or - for standard input")
     else:
         data = Path(file).read_bytes()
     try:

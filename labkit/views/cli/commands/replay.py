@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -28,9 +29,9 @@ def main(args: list[str]) -> int:
     """`labkit replay FILE.png --out FILE.png`."""
     options = read_options("replay", joined(ReplayOptions, lab_flags()), args)
     out, file = output(options.out, "--out", ".png"), Path(options.file)
-    if file.is_dir():
+    if os.path.isdir(file):
         raise IsADirectoryError(f"{plain(file)}: is a folder; give a PNG that labkit saved")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise FileNotFoundError(f"{plain(file)}: no such file")
     from labkit.runs.replay import replay as again
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def pictures_of(names: tuple[str, ...]) -> list[Path]:
         raise SpecError("pictures: are missing; give the folder of a sweep, or PNGs that labkit saved")
     found: list[Path] = []
     for path in map(Path, names):
-        if not path.exists():
+        if not os.path.exists(path):
             raise FileNotFoundError(f"pictures: {path}: no such file or folder; run a sweep, and give its folder")
         if not path.is_dir():
             found.append(path)
