@@ -126,6 +126,17 @@ def test_fields_of_older_recipes_are_brought_to_todays(recipe, canvas):
     assert upgrade(recipe)["spec"]["canvas"] == canvas and repr(recipe) == before
 
 
+@pytest.mark.parametrize(("recipe", "values"), [
+    (old(optimiser={"lr": 0.3}), {"lr": 0.3, "smooth": 0.0}),
+    (old(), {"lr": 0.1, "smooth": 0.0}),
+    (old(labkit="0.2.0", optimiser={"lr": 0.3}), {"lr": 0.3}),
+    (old(method="Noise", optimiser={"lr": 0.3}), {"lr": 0.3}),
+    (old(optimiser="adam"), "adam"),
+])  # fmt: skip
+def test_what_the_first_labkit_painted_was_not_smoothed(recipe, values):
+    assert upgrade(recipe)["spec"]["optimiser"] == values
+
+
 @pytest.mark.parametrize(("labkit", "done", "now"), [
     ("0.1.0", 27, 20), ("0.1.0", 7, 1), ("0.1.0", 30, 30), ("0.1.0", 60, 60), ("0.2.0", 27, 27), ("0.10.0", 27, 27),
     ("0.1.0", "27", "27"), ("0.1.0", True, True),
