@@ -51,7 +51,8 @@ def peers(lab, prompt: str, seed: int, side: int = 64):
         pooled = (F.adaptive_avg_pool2d(picture, guide.size) + F.adaptive_max_pool2d(picture, guide.size)) / 2
         cuts = []
         for _ in range(CUTN):
-            look = pooled
+            look = pooled.clone()  # a perspective may pass through infinity, whose gradient is no number
+            look.register_hook(lambda grad: grad.nan_to_num(0.0, 0.0, 0.0))
             for augment in AUGMENTS:
                 look = augment(look)
             cuts.append(look)
