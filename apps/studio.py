@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 
 import gradio as gr
 
-from labkit import MEASURES, methods
+from labkit import methods
 from labkit.views.gradio import measure, workbench
 from labkit.views.gradio.app import LOCAL, Limits, blocks, main
 from labkit.views.gradio.markup import header
@@ -32,10 +32,9 @@ def tabs() -> dict[str, Callable]:
     apps = [app for app in (import_module(f"apps.{name}") for name in names if name != "studio") if hasattr(app, "PLACE")]
     found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)}
     have = {spec for app in apps for spec in app.SHOWS}
-    for measured in methods.measures().values():
-        measured.load()  # then it is in MEASURES, beside those that others have defined
-    some = {method: partial(workbench.panel, page_of(method)) for method in methods.load_all().values()}
-    some |= {spec: partial(measure.panel, spec) for spec in MEASURES.values() if measure.offered(spec)}
+    some = {method: partial(workbench.panel, page_of(method)) for method in map(methods.load, methods.names())}
+    measures = (found.load() for found in methods.measures().values())
+    some |= {spec: partial(measure.panel, spec) for spec in measures if measure.offered(spec)}
     return found | {words_of(spec)[0]: panel for spec, panel in some.items() if spec not in have}
 
 

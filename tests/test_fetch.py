@@ -74,7 +74,7 @@ def hub():
 def an_entry(hub: Hub, *before: str, sha256: str | None = "right") -> zoo.Entry:
     known = hashlib.sha256(hub.content).hexdigest() if sha256 == "right" else sha256
     return zoo.Entry(
-        "tower", "vqgan", {}, (*before, hub.url), known, len(hub.content), "MIT", "RGB in [-1, 1]"
+        "tower", "vqgan", (*before, hub.url), known, len(hub.content), "MIT", "RGB in [-1, 1]"
     )
 
 

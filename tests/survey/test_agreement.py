@@ -126,6 +126,6 @@ def test_retest_by_hand():
 def test_retest_where_r_is_not_defined():
     few, same = (retest(pairs(*rows)).r for rows in ((("p", "a", 1, 2), ("p", "b", 5, 5)),
                                                      (("p", "a", 4, 2), ("p", "b", 4, 5), ("q", "a", 4, 4))))
-    assert np.isnan(few) and "2 pairs; it needs 3" in str(few) and np.isnan(same) and "all equal" in str(same)
+    assert np.isnan(few) and "2 pairs; it needs 3" in str(few) and np.isnan(same) and "votes are equal" in str(same)
     with pytest.raises(ValueError, match="repeats"):
         retest(pairs(("p", "a", 1, None)))

@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def spec(**changes) -> TrainGAN:
-    return TrainGAN(**{"steps": 2, "batch": 4, "scenes": 32, "bf16": False, "preview_every": 100, **changes})
+    return TrainGAN(**{"steps": 2, "batch": 4, "scenes": 32, "precision": "fp32", "preview_every": 100, **changes})
 
 
 def test_r1_of_a_linear_discriminator_is_the_square_of_its_slope():

@@ -68,9 +68,9 @@ def read_text(file: str) -> str:
             raise SpecError("FILE: is missing; give a file with lyrics, or pipe them in")
         data = sys.stdin.buffer.read()
     elif os.path.isdir(file):
-        raise IsADirectoryError(f"{plain(file)}: is a folder; give a file with lyrics")
+        raise IsADirectoryError(f"{plain(file, LONG)}: is a folder; give a file with lyrics")
     elif not os.path.exists(file):
-        raise FileNotFoundError(f"{plain(file)}: no such file; give a file with lyrics, or - for standard input")
+        raise FileNotFoundError(f"{plain(file, LONG)}: no such file; give a file with lyrics, or - for standard input")
     else:
         data = Path(file).read_bytes()
     try:
