@@ -108,7 +108,7 @@ def test_no_held_out_combination_is_among_the_flat_scenes():
 
 
 @pytest.mark.parametrize("changes", [{"generator": "ffnn"}, {"r1": 0}, {"clip": 0}, {"seek": 0}, {"perceptual": False},
-                                     {"flat": False}, {"bf16": True}])
+                                     {"flat": False}, {"precision": "bf16"}])
 def test_every_choice_trains_and_differs(tiny, changes):
     plain, other = ([s.scores for s in spec(**c).run(tiny)] for c in ({}, changes))
     assert all(math.isfinite(v) for scores in other for v in scores.values())
