@@ -33,7 +33,6 @@ MODULES = {
     "pillow": "PIL",
     "pytest-xdist": "xdist",
     "resvg-py": "resvg_py",
-    "scikit-learn": "sklearn",
     "taming-transformers-rom1504": "taming.modules",
     "ipython": "IPython",
 }
