@@ -78,9 +78,9 @@ class TrainDiffusion(Training):
         yield from loop(self.steps, parts, step, self.preview_every, resume)
 
 
-def sheet(model, n: int = 32) -> Image.Image:
-    """Unguided samples, eight a row."""
+def sheet(model, n: int = 16, steps: int = 25) -> Image.Image:
+    """Unguided samples, eight a row: few, and of few steps, as the training waits for them."""
     was = model.training
-    y = sample(model.eval(), n).cpu()
+    y = sample(model.eval(), n, steps).cpu()
     model.train(was)
     return grid([to_pil((p + 1) / 2) for p in y], columns=8, pad=0)
