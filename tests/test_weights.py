@@ -1,5 +1,8 @@
 """Weights on the disk: written whole or not at all, read as safetensors or not at all."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -68,3 +71,22 @@ def test_a_pickle_is_not_loaded_and_the_error_says_how_to_convert(tmp_path, name
 def test_a_missing_file_is_not_found(tmp_path):
     with pytest.raises(zoo.WeightsNotFound, match="no such file"):
         zoo.load_tensors(tmp_path / "none.safetensors")
+
+
+def test_a_disk_that_fills_is_told_plainly_and_leaves_the_old_file(tmp_path):
+    code = """if True:
+        import resource, sys, torch
+        from labkit import zoo
+        from labkit.files import FileError
+        zoo.save_tensors(sys.argv[1], {"w": torch.ones(3)}, {})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+        try:
+            zoo.save_tensors(sys.argv[1], {"w": torch.ones(100_000)}, {})
+        except FileError as error:
+            print(error)
+    """
+    path = tmp_path / "m.safetensors"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert "m.safetensors" in done.stdout and "may not become that large" in done.stdout, done.stdout + done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+    assert zoo.load_tensors(path)[0]["w"].tolist() == [1, 1, 1]

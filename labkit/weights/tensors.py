@@ -138,5 +138,10 @@ def save_tensors(
                 )
         stored[key] = cast.clone(memory_format=torch.contiguous_format)
     with written(path) as part:
-        save_file(stored, part, metadata={"labkit": json.dumps(metadata, sort_keys=True)})
+        try:
+            save_file(stored, part, metadata={"labkit": json.dumps(metadata, sort_keys=True)})
+        except SafetensorError as error:  # it tells of the system's error in words of its own
+            if number := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+            raise
     return path
