@@ -44,7 +44,7 @@ def peers(lab):
         now, after = (float(model.alpha_bar[k]) for k in (t, following))
         at = torch.tensor([t])
         with torch.no_grad():
-            x0, eps, _ = model(x, at)
+            x0, eps, *_ = model(x, at)
         leaf = x.clone().requires_grad_(True)
         believed, f = model(leaf, at).x0, math.sqrt(1 - now)
         x_in = f * believed + (1 - f) * leaf
