@@ -19,8 +19,7 @@ def as_scripts(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_can_be_imported_and_says_what_it_measures(name):
-    module = importlib.import_module(name)
-    assert module.__doc__ and (name == "turns" or callable(module.main))
+    assert importlib.import_module(name).__doc__
 
 
 @pytest.mark.parametrize("name", ["painting_step", "guided_step"])
