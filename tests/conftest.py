@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,9 @@ os.environ.update(
     MPLBACKEND="Agg",
     PYTHONPATH=os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")])),
 )
+# A process that was started in the background ignores Ctrl-C, and its children with it: tests of interrupts send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 for _name in ("http_proxy", "https_proxy", "all_proxy"):
     # a proxy on loopback would be a way out past the guard
     os.environ.pop(_name, None), os.environ.pop(_name.upper(), None)
