@@ -9,6 +9,7 @@ from labkit.image import read_recipe
 from labkit.runs.status import duration
 from labkit.spec import SpecError
 from labkit.views.cli import main
+from labkit.views.demo import made as records
 from labkit.views.demo import paint as view
 from labkit.views.demo.paint import PROMPTS, demo, report
 from labkit.world import read
@@ -109,7 +110,7 @@ def test_exit_code(made, tmp_path, monkeypatch, capsys):
     assert main(["demo", "--out", str(tmp_path / "d"), "--quick"]) == 0
     (folder, prompts, steps, seed), options = asked[0]
     assert len(prompts) == 2 and steps == 20 and options["setup_seconds"] == 12.0
-    monkeypatch.setattr(view, "readable", lambda path: "picture-1" not in path.name)
+    monkeypatch.setattr(records, "readable", lambda path: "picture-1" not in path.name)
     assert main(["demo", "--out", str(tmp_path / "d")]) == 1
     assert "MISSING: picture-1.png" in capsys.readouterr().out
     (tmp_path / "file").touch()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 from labkit.runs.status import duration
-
-if TYPE_CHECKING:
-    from labkit.views.demo.paint import Demo, Painted
+from labkit.views.demo.made import Demo, Painted
 
 STYLE = """
 :root { --ink: #22252b; --soft: #687080; --line: #e3e1da; --paper: #faf9f6; --card: #fff; --good: #2e7d32; --bad: #b3412e;

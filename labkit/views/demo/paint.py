@@ -10,7 +10,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from typing import Any
 import joblib
 
 from labkit.files import FileError, write_atomically, written
-from labkit.image import ImageError, open_upload
+from labkit.image import open_upload
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
 from labkit.tables import csv_text
+from labkit.views.demo.made import Demo, Painted, readable
 from labkit.views.demo.page import page, saw_words
 from labkit.world import read
 
@@ -35,54 +35,6 @@ PROMPTS = (
     "a comic-style illustration of a blue car at sunset",
     "A colourful cubist painting of a parrot in a cage",  # the VQGAN+CLIP report's
 )
-
-
-@dataclass
-class Painted:
-    """One prompt's outcome.
-
-    `saw` is the judge's likeliest class per attribute, `found` says which of the prompt's claims it finds, `claims` names
-    them (as in "subject apple"); `before` and `after` are the CLIP scores of the first and last step; `error` is "" if all
-    went well.
-    """
-
-    prompt: str
-    picture: Path
-    strip: Path
-    seconds: float = 0.0
-    steps: int = 0
-    before: float = float("nan")
-    after: float = float("nan")
-    notices: tuple[str, ...] = ()
-    error: str = ""
-    saw: dict[str, str] = field(default_factory=dict)
-    found: dict[str, bool] = field(default_factory=dict)
-    claims: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Demo:
-    """What a demo made: one `Painted` per prompt, the page, the matrix and its table; times in seconds."""
-
-    folder: Path
-    painted: list[Painted]
-    seconds: float
-    setup_seconds: float | None = None
-    pocket: bool = True
-
-    @property
-    def missing(self) -> list[Painted]:
-        """The prompts without a picture that can be opened."""
-        return [p for p in self.painted if not readable(p.picture) or not readable(p.strip)]
-
-
-def readable(path: Path) -> bool:
-    """Whether there is a picture at the path."""
-    try:
-        open_upload(path)
-        return True
-    except ImageError:
-        return False
 
 
 def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int | None = None, seed: int = 0, *, lab: Any = None,
