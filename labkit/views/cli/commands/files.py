@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import labkit
+from labkit import methods
 
 ROOT = Path(labkit.__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "files.md"
@@ -63,10 +63,10 @@ def page(root: Path = ROOT) -> str:
 
 def first_line(path: Path) -> str:
     """The first line of a module's docstring, or a notebook's title; "" where there is none."""
-    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        line = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        line = methods.first_line(path)
     else:
-        cells = ("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+        cells = ("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+                 if cell["cell_type"] == "markdown")
         line = next((line[2:] for cell in cells for line in cell.splitlines() if line.startswith("# ")), "")
     return line.strip().rstrip(".").replace("|", "\\|")
