@@ -16,8 +16,10 @@ from turns import WARM_UP, take_turns
 
 from labkit import VQGANCLIP, Cutouts, Lab
 from labkit.clip.cutouts import cut, draw
+from labkit.methods.vqgan_clip import Canvas
 
-SPEC = VQGANCLIP(prompt="a flat illustration of a red apple in the snow", cutouts=Cutouts(cutn=32), preview_every=1)
+SPEC = VQGANCLIP(prompt="a flat illustration of a red apple in the snow", cutouts=Cutouts(cutn=32), canvas=Canvas(tries=1),
+                 preview_every=1)
 PAIRS = 24
 
 

@@ -4,7 +4,7 @@
 
 The peers' way is the most used VQGAN+CLIP program's: 32 looks at the whole picture, (average + max pooling) / 2, each turned,
 tilted, recoloured and partly erased; noise up to 0.1; Adam at 0.1; fp32; the nearest code by a one-hot matrix product. The two
-take turns, a step each, on one thread, so that other load meets both; each one's seconds are its steps × its median step.
+take turns, a step each, on one thread, so that other load meets both; a step's seconds are its median over the prompts.
 
 The level is the judge's: the mean over prompts of the probability that it gives to the subject asked for. It guides neither.
 Prompts are of the tuning list. Pocket models; the seconds are this machine's, the ratio is the figure.
@@ -13,6 +13,7 @@ Prompts are of the tuning list. Pocket models; the seconds are this machine's, t
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 
@@ -79,10 +80,10 @@ def looked_at(lab, subject: str, picture) -> float:
     return lab.judge.all(picture)[0].probabilities["subject"][subject]
 
 
-def curves(lab, prompts: int, steps: int) -> tuple[dict[str, dict[int, float]], dict[str, float]]:
-    """Per way the judge's mean probability by steps done, and the median seconds of a step."""
+def curves(lab, prompts: int, steps: int) -> tuple[dict[str, dict[int, float]], dict[str, list[float]]]:
+    """Per way the judge's mean probability by steps done, and the seconds until each number of steps is done."""
     seen: dict[str, dict[int, list[float]]] = {"labkit": {}, "peers' way": {}}
-    seconds: dict[str, list[float]] = {"labkit": [], "peers' way": []}
+    seconds: dict[str, list[list[float]]] = {"labkit": [], "peers' way": []}
     for k, scene in enumerate(held_out_scenes(prompts, tuning=True)):
         prompt, subject = prompt_of(scene), scene.subjects[0].subject
         runs = {"labkit": ours(lab, prompt, k), "peers' way": peers(lab, prompt, k)}
@@ -94,11 +95,13 @@ def curves(lab, prompts: int, steps: int) -> tuple[dict[str, dict[int, float]], 
                 if picture is None and way == "labkit" and i >= VQGANCLIP.model_fields["steps"].default:
                     del runs[way]
                     continue
-                seconds[way].append(spent)
+                if i == len(seconds[way]):
+                    seconds[way].append([])
+                seconds[way][i].append(spent)
                 if picture is not None and (i + 1) % LOOK_EVERY == 0:
                     seen[way].setdefault(i + 1, []).append(looked_at(lab, subject, picture))
     return ({way: {i: statistics.mean(v) for i, v in by.items()} for way, by in seen.items()},
-            {way: statistics.median(v) for way, v in seconds.items()})
+            {way: list(itertools.accumulate(map(statistics.median, v), initial=0.0)) for way, v in seconds.items()})
 
 
 def main() -> None:
@@ -110,17 +113,17 @@ def main() -> None:
     lab = Lab()
     for kind in ("guide", "vqgan", "judge"):
         lab.model(kind)
-    by, second = curves(lab, asked.prompts, asked.steps)
+    by, until = curves(lab, asked.prompts, asked.steps)
     print(f"{asked.prompts} prompts, one thread, labkit's CLIP in {'bf16' if lab.bf16 else 'fp32'}; a step takes "
-          + ", ".join(f"{way} {s * 1000:.0f} ms" for way, s in second.items()))
+          + ", ".join(f"{way} {s[-1] / (len(s) - 1) * 1000:.0f} ms on average" for way, s in until.items()))
     for level in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        reached = {way: next((i * second[way] for i, v in sorted(found.items()) if v >= level), None)
+        reached = {way: next((until[way][i] for i, v in sorted(found.items()) if v >= level), None)
                    for way, found in by.items()}
         a, b = reached["labkit"], reached["peers' way"]
         shown = " ".join(f"{way} {'never' if s is None else f'{s:.1f} s':>8}" for way, s in reached.items())
         print(f"judge's probability {level:.1f}: {shown}   " + (f"{b / a:.1f} ×" if a and b else ""))
     for way, found in by.items():
-        print(f"{way} ends at {found[max(found)]:.2f} after {max(found)} steps, {max(found) * second[way]:.1f} s")
+        print(f"{way} ends at {found[max(found)]:.2f} after {max(found)} steps, {until[way][max(found)]:.1f} s")
 
 
 if __name__ == "__main__":

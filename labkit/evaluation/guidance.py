@@ -29,7 +29,7 @@ from labkit.world import render, sample_scene
 UNGUIDED = GuidedDiffusion(prompt="-", guidance=Guidance(strength=0))
 GUIDED = GuidedDiffusion(prompt="-")
 # Pixels are not codes: their learning rate is their own. Nothing smooths them, as the question is what CLIP alone makes.
-ON_PIXELS = VQGANCLIP(prompt="-", steps=200, canvas=Canvas(start="noise"), optimiser=Optimiser(lr=0.1, smooth=0.0))
+ON_PIXELS = VQGANCLIP(prompt="-", steps=200, canvas=Canvas(start="noise", tries=1), optimiser=Optimiser(lr=0.1, smooth=0.0))
 
 
 @dataclass(frozen=True)

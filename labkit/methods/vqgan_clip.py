@@ -9,6 +9,10 @@ Crowson et al. 2022, "VQGAN-CLIP: Open Domain Image Generation and Editing with 
 The gradient meets the picture in two halves: ∂L/∂picture is summed over batches of cutouts, then carried through the decoder
 once. So a batch that does not fit into memory is split without changing the gradient.
 
+Why `tries`: the descent ends in the nearest picture that CLIP accepts, and which that is the start decides: of one prompt's
+random starts some become what was asked for, and others a shape of its colour that only CLIP takes for it. These also score
+lower, as early as after a quarter of the steps. So several starts set out, all seen through the same cutouts, and one goes on.
+
 Why `smooth`: Adam moves every cell of the latent by the same length, however small its gradient. Where the prompt asks for
 nothing, in a plain background, the gradient is the noise of the cutouts, the cells walk at random and the picture is hatched.
 A weak pull towards calm areas decides there and only there; its price is linear in a step's height, so that outlines stay.
@@ -24,9 +28,9 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from labkit.clip.cutouts import Cutouts, draw
+from labkit.clip.cutouts import Cutouts, Looks, draw
 from labkit.clip.guidance import clamp_with_grad
-from labkit.clip.pull import ImagePrompt, NoisePrompt, clip_score, picture_gradient, smaller_batch, targets_of
+from labkit.clip.pull import ImagePrompt, NoisePrompt, Target, clip_score, picture_gradient, smaller_batch, targets_of
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, NonFiniteError, Rng, Step, Values, loop
 from labkit.prompt import parse_story
@@ -40,6 +44,7 @@ class Canvas(Spec):
     height: int = Field(64, ge=16, le=2048, description="Pixels down; a multiple of the VQGAN's f")
     start: Literal["codes", "noise", "gradient"] = Field(
         "codes", description="Without an initial image: random codes, or a picture of noise or a gradient, encoded")
+    tries: int = Field(3, ge=1, le=16, description="Random starts; after a third of the steps only the best goes on")
     init: ImageInput | None = Field(None, description="Initial image, at canvas size")
     init_weight: float = Field(0.0, ge=0, le=100, description="Pull towards the initial latent (not towards zero)")
 
@@ -90,32 +95,44 @@ class VQGANCLIP(Prompted):
         vqgan, guide, rng = lab.vqgan, lab.guide, Rng(self.seed)
         device, story = next(vqgan.parameters()).device, parse_story(self.prompt)
         chapters = [targets_of(guide, c, self.image_prompts, self.noise_prompts) for c in story]
-        start = initial_latent(self.canvas, vqgan, rng.torch).to(device)
-        now = Values(z=start.clone().requires_grad_(True), chunk=self.cutouts.batch)
+        # An initial image is one start, however often it is encoded.
+        tries = 1 if self.canvas.init else self.canvas.tries
+        start = torch.cat([initial_latent(self.canvas, vqgan, rng.torch) for _ in range(tries)]).to(device)
+        now = Values(z=start.clone().requires_grad_(True), chunk=self.cutouts.batch, chosen=0 if tries == 1 else -1)
+        choice = self.steps // len(story) // 3
         low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
         optimiser = OPTIMISERS[self.optimiser.name]([now.z], lr=self.optimiser.lr)
         notices = [line for chapter in story for p in chapter for line in guide.notices(p.text)]
 
         def step(i: int) -> Made:
             targets = chapters[i * len(chapters) // self.steps]
-            with torch.enable_grad():
-                decoded = clamp_with_grad((vqgan.decode(vqgan.quantize(now.z)[0]) + 1) / 2, 0, 1)
             looks = draw(self.cutouts, self.canvas.height, self.canvas.width, guide.size, rng.torch)
-            pull, losses, seen, used = picture_gradient(decoded.detach(), guide, looks, targets, now.chunk)
-            notices.extend(smaller_batch(now.chunk, used))
-            now.chunk = used
-            with torch.enable_grad():
-                rest = self.canvas.init_weight * F.mse_loss(now.z, start) / 2 + self.optimiser.tv * total_variation(now.z)
-                rest = rest + self.optimiser.smooth * roughness(decoded)
-                (now.z.grad,) = torch.autograd.grad((decoded * pull).sum() + rest, now.z)
+            now.z.grad = torch.zeros_like(now.z)
+            ways = [descend(k, targets, looks) for k in (range(tries) if now.chosen < 0 else [now.chosen])]
             if not torch.isfinite(now.z.grad).all():
                 raise NonFiniteError(f"the gradient is no longer a number; lower optimiser.lr (now {self.optimiser.lr})")
             optimiser.step()
             with torch.no_grad():
                 now.z.clamp_(low, high)
-            picture = decoded.detach()
-            scores = {"clip": clip_score(picture, guide, targets), "cutouts": seen, "loss": sum(losses)}
+            scores, picture, losses, k = max(ways, key=lambda way: way[0]["clip"])
+            if i >= choice:
+                now.chosen = k
             return Made(scores, lambda: to_pil(picture), {"notices": tuple(notices), "losses": losses})
+
+        def descend(k: int, targets: list[Target], looks: Looks) -> tuple[dict[str, float], Tensor, list[float], int]:
+            """Add the gradient of start k; its scores, picture, losses by prompt, and k."""
+            z = now.z[k:k + 1].detach().requires_grad_(True)
+            with torch.enable_grad():
+                decoded = clamp_with_grad((vqgan.decode(vqgan.quantize(z)[0]) + 1) / 2, 0, 1)
+            picture = decoded.detach()
+            pull, losses, seen, used = picture_gradient(picture, guide, looks, targets, now.chunk)
+            notices.extend(smaller_batch(now.chunk, used))
+            now.chunk = used
+            with torch.enable_grad():
+                rest = self.canvas.init_weight * F.mse_loss(z, start[k:k + 1]) / 2 + self.optimiser.tv * total_variation(z)
+                rest = rest + self.optimiser.smooth * roughness(decoded)
+                now.z.grad[k:k + 1] = torch.autograd.grad((decoded * pull).sum() + rest, z)[0]
+            return {"clip": clip_score(picture, guide, targets), "cutouts": seen, "loss": sum(losses)}, picture, losses, k
 
         parts = {"now": now, "optimiser": optimiser, "rng": rng}
         yield from loop(self.steps, parts, step, self.preview_every, resume)

@@ -43,6 +43,13 @@ def _nothing_was_smoothed(recipe: dict) -> None:
     recipe["spec"].setdefault("steps", 200)
 
 
+def _one_start(recipe: dict) -> None:
+    """`canvas.tries` is new: there was one start."""
+    canvas = recipe["spec"].setdefault("canvas", {})
+    if isinstance(canvas, dict):
+        canvas.setdefault("tries", 1)
+
+
 def _picture_of_the_last_preview(recipe: dict) -> None:
     """A run that was stopped between two previews kept the older one; today it keeps the picture of its last step."""
     done, steps, every = recipe.get("steps_done"), recipe["spec"].get("steps"), recipe["spec"].get("preview_every")
@@ -54,6 +61,7 @@ CHANGES = (
     Change("0.2.0", "VQGANCLIP", mend=_init_says_it),
     Change("0.2.0", "VQGANCLIP", "a latent's nearest code is found without rounding: here and there it is another one",
            _nothing_was_smoothed),
+    Change("0.2.1", "VQGANCLIP", mend=_one_start),
     Change("0.2.0", "", mend=_picture_of_the_last_preview),
 )
 

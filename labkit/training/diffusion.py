@@ -1,6 +1,6 @@
 """Train the pocket diffusion model: v-prediction on the picture world (Salimans & Ho 2022; Ho et al. 2020).
 
-    L = E ‖v̂(x_t, t) − v‖²,   v = √ᾱ ε − √(1 − ᾱ) x_0,   t / T = u^¾, u uniform
+    L = E ‖v̂(x_t, t) − v‖² + perceptual · d(x̂_0, x_0),   v = √ᾱ ε − √(1 − ᾱ) x_0,   t / T = u^¾, u uniform
 
 More of the noisy times than uniform ones would have, as what the picture is of is decided there (the larger the pictures, the
 more so: Hoogeboom et al. 2023, "Simple Diffusion"). Unconditional: no caption is read, held-out combinations never occur. What
@@ -14,11 +14,13 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from pydantic import Field
 from torch import nn
 
 from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
+from labkit.models.judge import perceptual_distance
 from labkit.models.load import config_of
 from labkit.models.sampler import sample
 from labkit.models.schedule import add_noise
@@ -34,6 +36,7 @@ class TrainDiffusion(Training):
 
     steps: Steps = 4000
     batch: Batch = 32
+    perceptual: float = Field(0.0, ge=0, le=10, description="Weight of the perceptual distance between x̂_0 and the picture")
     scenes: Scenes = 100_000
     seed: Seed = 51
     preview_every: PreviewEvery = 500
@@ -49,6 +52,7 @@ class TrainDiffusion(Training):
         model = model.to(device).train().requires_grad_(True)
         averaged = average(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
+        eye = lab.fresh_copy("perceptual").to(device).eval() if self.perceptual else None
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
@@ -63,12 +67,18 @@ class TrainDiffusion(Training):
             with cast:
                 guess = model.v(x, t.to(device))
             loss = F.mse_loss(guess.float(), v)
+            scores = {"loss": float(loss.detach())}
+            if eye is not None:
+                with cast:
+                    seen = perceptual_distance(eye, add_noise(x, -guess.float(), a), x0).float().mean()
+                loss = loss + self.perceptual * seen
+                scores["perceptual"] = float(seen.detach())
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            return Made({"loss": float(loss.detach())}, lambda: sheet(averaged.module), {"weights": weights})
+            return Made(scores, lambda: sheet(averaged.module), {"weights": weights})
 
         def weights():
             return averaged.module.state_dict(), {"kind": "diffusion", "config": config_of(model), "world": world_hash(),

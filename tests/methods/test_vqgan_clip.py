@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labkit.clip.cutouts import Cutouts, draw
+from labkit.clip.pull import clip_score, targets_of
 from labkit.image import ImageInput, psnr
 from labkit.methods import vqgan_clip
 from labkit.methods.vqgan_clip import (
@@ -24,10 +25,11 @@ from labkit.methods.vqgan_clip import (
     roughness,
     total_variation,
 )
+from labkit.prompt import parse_story
 from labkit.spec import NonFiniteError, SpecError
 from tests.conformance import TinyLab, pixels
 
-SMALL = {"steps": 4, "preview_every": 1, "canvas": Canvas(width=16, height=16), "cutouts": Cutouts(cutn=8)}
+SMALL = {"steps": 4, "preview_every": 1, "canvas": Canvas(width=16, height=16, tries=1), "cutouts": Cutouts(cutn=8)}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,58 @@ def latent(step) -> torch.Tensor:
 
 def latents(lab, spec) -> list[torch.Tensor]:
     return [latent(step) for step in spec.run(lab)]
+
+
+# Several starts, of which one goes on
+
+
+def test_after_a_third_of_the_steps_the_best_of_the_starts_goes_on(lab):
+    spec = spec_of(steps=9, canvas=Canvas(width=16, height=16, tries=3))
+    chosen, before = [], None
+    for step in spec.run(lab):
+        now = step.state()["parts"]["now"]
+        assert now["z"].shape[0] == 3
+        if step.i == 3:
+            # what this step looked at is the latents of the step before
+            alone = [score_of(lab, spec, before[k:k + 1]) for k in range(3)]
+            assert step.scores["clip"] == pytest.approx(max(alone), abs=1e-5)
+            assert now["chosen"] == alone.index(max(alone))
+        chosen.append(now["chosen"])
+        before = now["z"].clone()
+    assert chosen[:3] == [-1] * 3 and len(set(chosen[3:])) == 1
+
+
+def score_of(lab, spec, z) -> float:
+    picture = ((lab.vqgan.decode(lab.vqgan.quantize(z)[0]) + 1) / 2).clamp(0, 1)
+    return clip_score(picture, lab.guide, targets_of(lab.guide, parse_story(spec.prompt)[0]))
+
+
+def test_starts_that_were_left_cost_nothing_more(lab, monkeypatch):
+    calls = []
+    real = lab.vqgan.decode
+    monkeypatch.setattr(lab.vqgan, "decode", lambda z: calls.append(len(z)) or real(z))
+    run(lab, steps=9, canvas=Canvas(width=16, height=16, tries=3))
+    assert calls == [1] * (4 * 3 + 5)
+
+
+def test_an_initial_image_is_one_start_and_a_story_chooses_in_its_first_chapter(lab):
+    init = Canvas(width=16, height=16, init=painted(), tries=3)
+    assert [len(z) for z in latents(lab, spec_of(canvas=init))] == [1] * 4
+    story = spec_of("a red apple ^ the sea", steps=12, canvas=Canvas(width=16, height=16, tries=2))
+    chosen = [step.state()["parts"]["now"]["chosen"] for step in story.run(lab)]
+    assert chosen[1] == -1 and chosen[2] >= 0
+
+
+@pytest.mark.parametrize("at", [0, 3, 5])
+def test_a_run_of_several_starts_resumes_exactly(lab, at):
+    spec = spec_of(steps=9, canvas=Canvas(width=16, height=16, tries=3))
+    steps = [(step, step.state()) for step in spec.run(lab)]
+    (*_, last) = spec.run(lab, steps[at][1])
+    assert torch.equal(latent_of(steps[-1][1]), latent_of(last.state())) and last.scores == steps[-1][0].scores
+
+
+def latent_of(state: dict) -> torch.Tensor:
+    return state["parts"]["now"]["z"]
 
 
 # The gradient, whole and in batches
@@ -207,7 +261,7 @@ def init_term(lab, monkeypatch, weight: float, pull: float = 0.0) -> tuple[torch
     monkeypatch.setitem(vqgan_clip.OPTIMISERS, "adam", Descent)
     monkeypatch.setattr(vqgan_clip, "picture_gradient",
                         lambda x, *_: (torch.full_like(x, pull), [0.0], 0.0, 8))
-    canvas = Canvas(width=16, height=16, init_weight=weight)
+    canvas = Canvas(width=16, height=16, tries=1, init_weight=weight)
     zs = latents(lab, spec_of(canvas=canvas, optimiser=Optimiser(lr=1.0, smooth=0), steps=4))
     return zs, grads
 

@@ -113,11 +113,13 @@ def old(method="VQGANCLIP", labkit="0.1.0", steps_done=27, **spec):
 
 
 @pytest.mark.parametrize(("recipe", "canvas"), [
-    (old(canvas={"start": "image", "init": {"png": "…"}}), {"init": {"png": "…"}}),
-    (old(labkit="unknown", canvas={"start": "image", "init": {}}), {"init": {}}),
-    (old(canvas={"start": "image", "init": None}), {"start": "image", "init": None}),
-    (old(canvas={"start": "noise", "init": None}), {"start": "noise", "init": None}),
-    (old(labkit="0.2.0", canvas={"start": "image", "init": {}}), {"start": "image", "init": {}}),
+    (old(canvas={"start": "image", "init": {"png": "…"}}), {"init": {"png": "…"}, "tries": 1}),
+    (old(labkit="unknown", canvas={"start": "image", "init": {}}), {"init": {}, "tries": 1}),
+    (old(canvas={"start": "image", "init": None}), {"start": "image", "init": None, "tries": 1}),
+    (old(canvas={"start": "noise", "init": None}), {"start": "noise", "init": None, "tries": 1}),
+    (old(labkit="0.2.0", canvas={"start": "image", "init": {}}), {"start": "image", "init": {}, "tries": 1}),
+    (old(labkit="0.2.0", canvas={"tries": 4}), {"tries": 4}),
+    (old(labkit="0.2.1", canvas={"start": "noise"}), {"start": "noise"}),
     (old(method="Noise", canvas={"start": "image", "init": {}}), {"start": "image", "init": {}}),
     (old(canvas=[1]), [1]),
 ])  # fmt: skip
