@@ -10,8 +10,8 @@ The gradient meets the picture in two halves: ∂L/∂picture is summed over bat
 once. So a batch that does not fit into memory is split without changing the gradient.
 
 Why `tries`: the descent ends in the nearest picture that CLIP accepts, and which that is the start decides: of one prompt's
-random starts some become what was asked for, and others a shape of its colour that only CLIP takes for it. These also score
-lower, as early as after a quarter of the steps. So several starts set out, all seen through the same cutouts, and one goes on.
+random starts some become what was asked for, and others a shape of its colour that only CLIP takes for it. These also score a
+little lower, early on. So several starts set out, all seen through the same cutouts, and the one they liked best goes on.
 
 Why `smooth`: Adam moves every cell of the latent by the same length, however small its gradient. Where the prompt asks for
 nothing, in a plain background, the gradient is the noise of the cutouts, the cells walk at random and the picture is hatched.
@@ -44,7 +44,7 @@ class Canvas(Spec):
     height: int = Field(64, ge=16, le=2048, description="Pixels down; a multiple of the VQGAN's f")
     start: Literal["codes", "noise", "gradient"] = Field(
         "codes", description="Without an initial image: random codes, or a picture of noise or a gradient, encoded")
-    tries: int = Field(3, ge=1, le=16, description="Random starts; after a third of the steps only the best goes on")
+    tries: int = Field(3, ge=1, le=16, description="Random starts; after two fifths of the steps the best goes on alone")
     init: ImageInput | None = Field(None, description="Initial image, at canvas size")
     init_weight: float = Field(0.0, ge=0, le=100, description="Pull towards the initial latent (not towards zero)")
 
@@ -65,6 +65,7 @@ class Optimiser(Spec):
     tv: float = Field(0.0, ge=0, le=10, description="Weight of the latent's total variation: smoother, but less of the prompt")
 
 
+RECENT = 5  # steps over which a start's scores are averaged: those of one step's few cutouts waver
 OPTIMISERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
 
 
@@ -98,8 +99,9 @@ class VQGANCLIP(Prompted):
         # An initial image is one start, however often it is encoded.
         tries = 1 if self.canvas.init else self.canvas.tries
         start = torch.cat([initial_latent(self.canvas, vqgan, rng.torch) for _ in range(tries)]).to(device)
-        now = Values(z=start.clone().requires_grad_(True), chunk=self.cutouts.batch, chosen=0 if tries == 1 else -1)
-        choice = self.steps // len(story) // 3
+        now = Values(z=start.clone().requires_grad_(True), chunk=self.cutouts.batch, chosen=0 if tries == 1 else -1,
+                     liked=torch.zeros(tries))
+        choice = self.steps // len(story) * 2 // 5
         low, high = (v.view(1, -1, 1, 1) for v in torch.aminmax(vqgan.codebook.detach(), dim=0))
         optimiser = OPTIMISERS[self.optimiser.name]([now.z], lr=self.optimiser.lr)
         notices = [line for chapter in story for p in chapter for line in guide.notices(p.text)]
@@ -114,7 +116,9 @@ class VQGANCLIP(Prompted):
             optimiser.step()
             with torch.no_grad():
                 now.z.clamp_(low, high)
-            scores, picture, losses, k = max(ways, key=lambda way: way[0]["clip"])
+            for scores, _, _, k in ways:
+                now.liked[k] += (scores["cutouts"] - now.liked[k]) / (i + 1 if i < RECENT else RECENT)
+            scores, picture, losses, k = max(ways, key=lambda way: now.liked[way[3]])
             if i >= choice:
                 now.chosen = k
             return Made(scores, lambda: to_pil(picture), {"notices": tuple(notices), "losses": losses})

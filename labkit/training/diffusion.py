@@ -2,6 +2,10 @@
 
     L = E ‖v̂(x_t, t) − v‖² + perceptual · d(x̂_0, x_0),   v = √ᾱ ε − √(1 − ᾱ) x_0,   t / T = u^¾, u uniform
 
+With `perceptual` > 0 the guess at the picture shall also look like one to the perceptual net: the mean of all pictures that x_t
+may become, which is what squared error asks for, shows nothing that could be named, and a small model's samples remain such
+means (Lin & Yang 2024, "Diffusion Model with Perceptual Loss", who take the model's own features for it).
+
 More of the noisy times than uniform ones would have, as what the picture is of is decided there (the larger the pictures, the
 more so: Hoogeboom et al. 2023, "Simple Diffusion"). Unconditional: no caption is read, held-out combinations never occur. What
 is shipped is the moving average of the weights.
@@ -10,6 +14,7 @@ is shipped is the moving average of the weights.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +38,8 @@ from labkit.world import world_hash
 
 class TrainDiffusion(Training):
     """Pocket diffusion model (unconditional; CLIP guides it)."""
+
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "perceptual": 0.1}
 
     steps: Steps = 4000
     batch: Batch = 32
