@@ -1,7 +1,7 @@
 """What single codes look like, and whose vectors lie nearest to a picture's.
 
-A code is drawn as the middle of a grid of nothing but itself: a decoder sees each code among its neighbours, so that this is the
-code's look on a plain surface, not its only one. Codes are laid out so that like ones lie near each other.
+A code is drawn as the middle of a grid of nothing but itself: a decoder sees each code among its neighbours, so that this is
+the code's look on a plain surface, not its only one. Codes are laid out so that like ones lie near each other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ CELLS = 6  # of the grid along a side, of which the middle is shown
 
 @torch.no_grad()
 def code_tiles(vqgan, codes: list[int] | None = None, cells: int = CELLS, batch: int = 64) -> list[Image.Image]:
-    """A tile of f·(cells - 2) px of each code, all of the codebook unless given. Raises `SpecError` on a code that there is not."""
+    """A tile of f·(cells - 2) px of each code, all of the codebook unless given. Raises `SpecError` on a code that there is
+    not."""
     codes = list(range(vqgan.n_embed)) if codes is None else list(codes)
     if bad := [c for c in codes if not 0 <= c < vqgan.n_embed]:
         raise SpecError(f"codes: {bad[0]} is none of 0 … {vqgan.n_embed - 1}")
@@ -38,8 +39,8 @@ def code_tiles(vqgan, codes: list[int] | None = None, cells: int = CELLS, batch:
 
 
 def codebook_atlas(vqgan, usage: np.ndarray | None = None, columns: int | None = None, pad: int = 1) -> Image.Image:
-    """Every code on one sheet, by its mean colour: rows by lightness, within a row by hue. Codes that `usage` (n_embed,), counts,
-    says are never used are drawn faint."""
+    """Every code on one sheet, by its mean colour: rows by lightness, within a row by hue. Codes that `usage` (n_embed,),
+    counts, says are never used are drawn faint."""
     tiles = code_tiles(vqgan)
     if usage is not None:
         if len(usage) != len(tiles):

@@ -12,6 +12,7 @@ neighbours among the vectors are none on the map. 1 is a perfect map, about 0.5 
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -69,13 +70,21 @@ class Map:
         return np.asarray(embedding.transform(reduced, perplexity=max(fewest, 1), verbose=False), np.float32)
 
     @property
+    def name(self) -> str:
+        """'t-SNE, perplexity 30', 'PCA, 11% + 9% of the variance'."""
+        if self.way == "tsne":
+            return f"t-SNE, perplexity {self.perplexity:g}"
+        return "PCA, " + " + ".join(f"{share:.0%}" for share in self.explained) + " of the variance"
+
+    @property
+    def worth(self) -> str:
+        """'trustworthiness 0.97, continuity 0.95'."""
+        return f"trustworthiness {self.trust:.2f}, continuity {self.continuity:.2f}"
+
+    @property
     def title(self) -> str:
-        """'t-SNE, perplexity 30: trustworthiness 0.97, continuity 0.95'."""
-        if self.way == "pca":
-            name = "PCA, " + " + ".join(f"{share:.0%}" for share in self.explained) + " of the variance"
-        else:
-            name = f"t-SNE, perplexity {self.perplexity:g}"
-        return f"{name}: trustworthiness {self.trust:.2f}, continuity {self.continuity:.2f}"
+        """Its name and what it is worth."""
+        return f"{self.name}: {self.worth}"
 
 
 def make_map(vectors: np.ndarray, way: Way = "tsne", perplexity: float = 30.0, seed: int = 0, jobs: int = 1) -> Map:
@@ -86,11 +95,7 @@ def make_map(vectors: np.ndarray, way: Way = "tsne", perplexity: float = 30.0, s
     """
     vectors = checked(vectors)
     n = len(vectors)
-    if way == "tsne" and n - 1 < 3 * perplexity:
-        most = (n - 1) / 3
-        other = f"give a perplexity of {most:.1f} or less, or PCA" if most > 1 else "take PCA"
-        raise SpecError(f"perplexity: {perplexity:g} needs {int(np.ceil(3 * perplexity)) + 1} points or more (3 × perplexity "
-                        f"neighbours each); there are {n}: {other}")
+    enough(n, way, perplexity)
     began = time.monotonic()
     reduce = PCA(min(2 if way == "pca" else KEPT, n, vectors.shape[1]), random_state=seed)
     reduced = _signed(reduce, vectors)
@@ -106,6 +111,17 @@ def make_map(vectors: np.ndarray, way: Way = "tsne", perplexity: float = 30.0, s
     trust, continuity, neighbours, judged = faithfulness(vectors, xy, seed)
     return Map(np.asarray(xy, np.float32), way, perplexity if way == "tsne" else None, shares if way == "pca" else None, trust,
                continuity, neighbours, judged, seconds, (reduce, embedding))
+
+
+def enough(n: int, way: Way, perplexity: float) -> None:
+    """Raises `SpecError` where n points are too few for the map."""
+    if n < LEAST:
+        raise SpecError(f"points: {n} are too few for a map; give {LEAST} or more")
+    if way == "tsne" and n - 1 < 3 * perplexity:
+        most = int((n - 1) / 3 * 10) / 10  # not rounded up
+        other = f"give a perplexity of {most:g} or less, or take pca" if most > 1 else "take pca"
+        raise SpecError(f"perplexity: {perplexity:g} needs {math.ceil(3 * perplexity) + 1} points or more, as it looks at 3 × "
+                        f"as many neighbours; there are {n}: {other}")
 
 
 def faithfulness(vectors: np.ndarray, xy: np.ndarray, seed: int = 0, neighbours: int = 12) -> tuple[float, float, int, int]:
@@ -138,7 +154,8 @@ def checked(vectors: np.ndarray, least: int = LEAST) -> np.ndarray:
     if not np.isfinite(vectors).all():
         raise NonFiniteError("vectors: hold NaN or infinity")
     if least > 1 and np.ptp(vectors, axis=0).max() == 0:
-        raise SpecError(f"points: all {len(vectors)} have the same vector, so that there is nothing to map; are the pictures copies?")
+        raise SpecError(f"points: all {len(vectors)} have the same vector, so that there is nothing to map; are the "
+                        "pictures copies?")
     return vectors
 
 

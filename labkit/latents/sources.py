@@ -1,6 +1,6 @@
 """Where a picture becomes a vector: one small function per kind of space, and the one table of spaces.
 
-    vectors = embed(lab, "clip", pictures)        (N, D) float32, of any number of pictures, in batches
+    vectors = embed(lab, "clip", pictures)        # (N, D) float32, of any number of pictures, in batches
 
 A function asks for what a model can do, not for which it is: `image_vectors` takes whatever has `encode_image`, `latent_mean`
 whatever has `encode`. A new model joins by a line in `SOURCES`; the measure, its flags and the explorer read that table.
@@ -98,21 +98,28 @@ def source_of(name: str) -> Source:
     return SOURCES[name]
 
 
-@torch.no_grad()
 def embed(lab, space: str, pictures: Iterable[Image.Image]) -> np.ndarray:
-    """Vectors (N, D) float32 of pictures, which are taken one after the other, so that a generator of many needs little memory.
+    """Vectors (N, D) float32 of pictures in one space; see `embed_all`."""
+    return embed_all(lab, (space,), pictures)[space]
+
+
+@torch.no_grad()
+def embed_all(lab, spaces: Iterable[str], pictures: Iterable[Image.Image]) -> dict[str, np.ndarray]:
+    """Space → vectors (N, D) float32 of pictures, which are taken one after the other: a generator of many needs little memory.
 
     Raises `SpecError` on no pictures and unknown spaces, `ImageError` on what is no picture, `NonFiniteError` on NaN.
     """
-    source, parts = source_of(space), []
-    model = lab.model(source.kind)
+    sources = [source_of(name) for name in dict.fromkeys(spaces)]
+    models, parts = [lab.model(source.kind) for source in sources], [[] for _ in sources]
     for some in _batches(pictures, BATCH):
-        parts.append(source.vectors(model, [to_rgb(p) for p in some]).float().cpu().numpy())
-    if not parts:
+        some = [to_rgb(p) for p in some]
+        for source, model, found in zip(sources, models, parts, strict=True):
+            found.append(source.vectors(model, some).float().cpu().numpy())
+    if not parts or not parts[0]:
         raise SpecError("pictures: there are none; give at least one")
-    vectors = np.concatenate(parts)
-    if not np.isfinite(vectors).all():
-        raise NonFiniteError(f"{source.name}: the vectors hold NaN or infinity; try precision fp32")
+    vectors = {source.name: np.concatenate(found) for source, found in zip(sources, parts, strict=True)}
+    if bad := [name for name, values in vectors.items() if not np.isfinite(values).all()]:
+        raise NonFiniteError(f"{bad[0]}: the vectors hold NaN or infinity; try precision fp32")
     return vectors
 
 

@@ -2,8 +2,8 @@
 
     slerp(a, b, t) = sin((1 - t)·Ω)/sin Ω · a + sin(t·Ω)/sin Ω · b,    cos Ω = a·b/(|a| |b|)          Shoemake 1985
 
-A Gaussian's points of many dimensions lie near a sphere, and CLIP's on one: the middle of a straight walk between two of them is
-shorter than any point that the model has seen (White 2016, arXiv:1609.04468), so walk on the sphere there. A VQGAN's cells lie
+A Gaussian's points of many dimensions lie near a sphere, and CLIP's on one: the middle of a straight walk between two of them
+is shorter than any point that the model has seen (White 2016, arXiv:1609.04468), so walk on the sphere there. A VQGAN's cells lie
 on no sphere: walk straight; each cell is then brought to its nearest code, which makes the walk one of small jumps.
 """
 
@@ -55,8 +55,8 @@ def walk(a: Tensor, b: Tensor, n: int = 8, way: Literal["linear", "spherical"] =
 
 @torch.no_grad()
 def picture_walk(vqgan, first: Image.Image, last: Image.Image, n: int = 8, quantise: bool = True) -> list[Image.Image]:
-    """n ≥ 2 pictures from the one to the other, through a VQGAN's continuous latents at its own side. Without `quantise` the cells
-    between codes are decoded as they are, which is smoother and blurrier."""
+    """n ≥ 2 pictures from the one to the other, through a VQGAN's continuous latents at its own side. Without `quantise` the
+    cells between codes are decoded as they are, which is smoother and blurrier."""
     z = vqgan.encode_continuous(fitted(vqgan, [first.convert("RGB"), last.convert("RGB")]))
     steps = walk(z[0], z[1], n)
     if quantise:

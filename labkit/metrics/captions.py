@@ -2,9 +2,10 @@
 
     caption_scores(["a red apple"], [["a red apple in the snow", "an apple"]])          # a list of `Score`
 
-BLEU is sacrebleu's (Papineni et al. 2002; Post 2018), ROUGE torchmetrics' (Lin 2004), METEOR ours (`labkit.metrics.meteor`). All
-lie in [0, 1] here; papers often print them times 100. The interval resamples captions, so that it says how far another set
-of as many would differ. BLEU is a figure of the whole set (its counts are summed before they are divided), the others are means.
+BLEU is sacrebleu's (Papineni et al. 2002; Post 2018), ROUGE torchmetrics' (Lin 2004), METEOR ours (`labkit.metrics.meteor`).
+All lie in [0, 1] here; papers often print them times 100. The interval resamples captions, so that it says how far another set
+of as many would differ. BLEU is a figure of the whole set (its counts are summed before they are divided), the others are
+means.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def features(judge, x: Tensor, batch: int = 256) -> Tensor:
     """The judge's pooled features (N, D) of pictures (N, 3, H, W) in [0, 1], float64 on the CPU. Raises NonFiniteError."""
     out = torch.cat([judge.net.embed(judge.prepare(part)) for part in x.split(batch)]).double().cpu()
     if not bool(out.isfinite().all()):
-        raise NonFiniteError("the judge's features of the pictures hold NaN or infinity, so that there is no distance; see where "
-                             "they come from")
+        raise NonFiniteError("the judge's features of the pictures hold NaN or infinity, so that there is no distance; see "
+                             "where they come from")
     return out
 
 
@@ -45,15 +45,15 @@ def fid(judge, pictures: Tensor, real: Tensor) -> Score:
     """
     a, b = features(judge, pictures), features(judge, real)
     if min(len(a), len(b)) <= a.shape[1]:
-        raise ValueError(f"pictures: {min(len(a), len(b))} of a kind are no more than the judge's {a.shape[1]} features, so that "
-                         "their covariance has no full rank; give more, or use KID")
-    return Score("FID (judge)", f"judge's {a.shape[1]} pooled features, against {len(b)} real pictures", frechet(a, b), float("nan"),
-                 float("nan"), len(a), "0 … ∞", "lower", "none: biased by 1/n")
+        raise ValueError(f"pictures: {min(len(a), len(b))} of a kind are no more than the judge's {a.shape[1]} features, so "
+                         "that their covariance has no full rank; give more, or use KID")
+    return Score("FID (judge)", f"judge's {a.shape[1]} pooled features, against {len(b)} real pictures", frechet(a, b),
+                 float("nan"), float("nan"), len(a), "0 … ∞", "lower", "none: biased by 1/n")
 
 
 def kid_score(judge, pictures: Tensor, real: Tensor, subsets: int = 50, seed: int = 0) -> Score:
     """KID in the judge's features as a `Score`, with mean ± 1.96 spreads of its random halves."""
     value, spread = kid(judge, pictures, real, subsets, seed)
-    return Score("KID (judge)", f"judge's pooled features, degree 3, {subsets} random halves, against {len(real)} real pictures",
+    return Score("KID (judge)", f"judge's pooled features, degree 3, {subsets} random halves, against {len(real)} real ones",
                  value, value - 1.96 * spread, value + 1.96 * spread, len(pictures), "about 0 … ∞", "lower",
                  "± 1.96 standard deviations over halves")

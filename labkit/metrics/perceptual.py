@@ -64,7 +64,7 @@ def pocket_distance(net: VGGClassifier, x: Tensor, y: Tensor, draws: int = 1000,
     a, b = _checked(x, y)
     values = [perceptual_distance(net, p * 2 - 1, q * 2 - 1).cpu().numpy()
               for p, q in zip(a.split(100), b.split(100), strict=True)]
-    return mean_score("pocket perceptual distance", f"our classifier of the picture world, unit weights, {x.shape[-1]} px; no LPIPS",
+    return mean_score("pocket perceptual distance", f"our classifier of the picture world, unit weights, {x.shape[-1]} px",
                       np.concatenate(values), "0 … 4", "lower", draws, seed)
 
 

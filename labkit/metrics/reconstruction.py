@@ -27,8 +27,8 @@ def reconstruction_scores(x: Tensor, y: Tensor, draws: int = 1000, seed: int = 0
                           ) -> list[Score]:
     """MSE, PSNR and SSIM of reconstructions y against pictures x, both (N, 3, H, W) in `data_range`, H and W ≥ 11.
 
-    A picture that came back exactly has no PSNR (infinite) and makes the mean infinite. Raises ValueError on unequal shapes and on
-    pixels beyond the range, NonFiniteError on NaN.
+    A picture that came back exactly has no PSNR (infinite) and makes the mean infinite. Raises ValueError on unequal shapes and
+    on pixels beyond the range, NonFiniteError on NaN.
     """
     low, high = data_range
     if x.shape != y.shape or x.ndim != 4 or not len(x) or min(x.shape[-2:]) < LEAST:
@@ -37,8 +37,8 @@ def reconstruction_scores(x: Tensor, y: Tensor, draws: int = 1000, seed: int = 0
         if not bool(pixels.isfinite().all()):
             raise NonFiniteError(f"{name}: holds NaN or infinity")
         if pixels.min() < low - 1e-4 or pixels.max() > high + 1e-4:
-            raise ValueError(f"{name}: pixels of {float(pixels.min()):.2f} … {float(pixels.max()):.2f} are beyond the stated range "
-                             f"{low:g} … {high:g}; state the range they have, or clamp them")
+            raise ValueError(f"{name}: pixels of {float(pixels.min()):.2f} … {float(pixels.max()):.2f} are beyond the stated "
+                             f"range {low:g} … {high:g}; state the range they have, or clamp them")
     peak, pixels = high - low, f"pixels in [{low:g}, {high:g}]"
     mse = (x.double() - y.double()).square().mean(dim=(1, 2, 3)).cpu().numpy()
     with np.errstate(divide="ignore"):
