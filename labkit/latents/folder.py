@@ -3,8 +3,8 @@
     folder = PictureFolder.of("holiday", captions="holiday/metadata.csv")
     vectors = embed_all(lab, ("clip",), folder.pictures(on_picture))      folder.names, folder.labels, folder.skipped
 
-Captions are a table as `datasets` has it for folders: a column `file_name`, a column `text`; further columns are labels. Without
-a table, the subfolder that a picture lies in is its label.
+Captions are a table as `datasets` has it for folders: a column `file_name`, a column `text`; further columns are labels.
+Without a table, the subfolder that a picture lies in is its label.
 """
 
 from __future__ import annotations

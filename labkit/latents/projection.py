@@ -24,8 +24,8 @@ from labkit.spec import Measure, Seed, SpecError
 
 DRAWN = 150  # up to so many pictures are drawn themselves, more as dots
 TILE = 64  # pixels of a kept picture
-COLOURS = ["#3b6fd4", "#e8622c", "#2f9e44", "#c2255c", "#8548c9", "#12a5b8", "#e0a100", "#7a4a21", "#f06fb0", "#6c7a89", "#9bc53d",
-          , "#1b3a6b", "#a80000", "#00705a", "#b58ae0", "#ff9f7f", "#5c5f00", "#66c5f0", "#d4009e", "#444444"]  # fmt: skip
+COLOURS = ["#3b6fd4", "#e8622c", "#2f9e44", "#c2255c", "#8548c9", "#12a5b8", "#e0a100", "#7a4a21", "#f06fb0", "#6c7a89",
+           "#9bc53d", "#1b3a6b", "#a80000", "#00705a", "#b58ae0", "#ff9f7f", "#5c5f00", "#66c5f0", "#d4009e", "#444444"]
 
 
 class _Needs:
@@ -41,8 +41,8 @@ class Projection(Measure):
     needs: ClassVar[tuple[str, ...]] = _Needs()
     example: ClassVar[dict[str, Any]] = {"space": "vqgan-mean", "way": "pca"}
 
-    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's, or a VQGAN's latent: its mean, all of it, or "
-                                                               "how often each code is used")
+    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's, or a VQGAN's latent: its mean, all of it, "
+                                                               "or how often each code is used")
     way: Way = Field("tsne", description="pca: the directions of most variance; tsne: neighbours stay neighbours")
     perplexity: float = Field(30.0, gt=1, le=500, description="Of t-SNE: about how many neighbours a picture has; needs 3 × "
                                                               "as many pictures")
@@ -51,8 +51,8 @@ class Projection(Measure):
     def compute(self, lab, images: list[Image.Image], names: list[str] | None = None,
                 labels: list[str] | None = None) -> ProjectionResult:
         """The map of 3 or more PIL images of any size and mode. `names` are theirs in the table ("image 0", …), `labels`
-        colour them: a ground truth, say. Raises `SpecError` on too few pictures and on lists of other lengths, `ImageError` on what is
-        no picture, `NonFiniteError` on NaN."""
+        colour them: a ground truth, say. Raises `SpecError` on too few pictures and on lists of other lengths,
+        `ImageError` on what is no picture, `NonFiniteError` on NaN."""
         images = list(images)
         names = [f"image {j}" for j in range(len(images))] if names is None else list(names)
         for what, some in (("names", names), ("labels", labels)):

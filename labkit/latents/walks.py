@@ -3,8 +3,8 @@
     slerp(a, b, t) = sin((1 - t)·Ω)/sin Ω · a + sin(t·Ω)/sin Ω · b,    cos Ω = a·b/(|a| |b|)          Shoemake 1985
 
 A Gaussian's points of many dimensions lie near a sphere, and CLIP's on one: the middle of a straight walk between two of them
-is shorter than any point that the model has seen (White 2016, arXiv:1609.04468), so walk on the sphere there. A VQGAN's cells lie
-on no sphere: walk straight; each cell is then brought to its nearest code, which makes the walk one of small jumps.
+is shorter than any point that the model has seen (White 2016, arXiv:1609.04468), so walk on the sphere there. A VQGAN's cells
+lie on no sphere: walk straight; each cell is then brought to its nearest code, which makes the walk one of small jumps.
 """
 
 from __future__ import annotations
