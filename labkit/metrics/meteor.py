@@ -59,13 +59,13 @@ def _stage(hypothesis: list[str], reference: list[str], left: list[int], right: 
         where[key(hypothesis[i])][0].append(i)
     for j in right:
         where[key(reference[j])][1].append(j)
-    options = []  # of each word said on both sides: which of its places are used
-    for mine, theirs in where.values():
-        k = min(len(mine), len(theirs))
-        if k:  # paired in order: of the same places, any other pairing crosses more
-            options.append([list(zip(a, b, strict=True)) for a in combinations(mine, k) for b in combinations(theirs, k)])
-    if math.prod(map(len, options)) > MOST:
-        options = [some[:1] for some in options]
+    places = [(mine, theirs, min(len(mine), len(theirs))) for mine, theirs in where.values()]
+    ways = math.prod(math.comb(len(mine), k) * math.comb(len(theirs), k) for mine, theirs, k in places)
+    if ways > MOST:
+        places = [(mine[:k], theirs[:k], k) for mine, theirs, k in places]
+    # Which of a word's places are used; paired in order, as of the same places any other pairing crosses more.
+    options = [[list(zip(a, b, strict=True)) for a in combinations(mine, k) for b in combinations(theirs, k)]
+               for mine, theirs, k in places if k]
     every = ([*before, *(pair for some in choice for pair in some)] for choice in product(*options))
     return min(every, key=lambda pairs: (_crossings(pairs), chunks(pairs)))
 

@@ -3,7 +3,7 @@
     pair_table(labels, probabilities)      rows: ours, majority, shuffled;  columns: accuracy, precision, recall, F1, macro-F1
 
 An accuracy means something only beside that of always giving the commoner answer (`majority`), and of the same answers dealt
-out to the wrong pairs (`shuffled`). Scores are scikit-learn's; what is 0/0 counts as 0 there, and is counted in `undefined`.
+out to the wrong pairs (`shuffled`). What is 0/0 counts as 0, as in scikit-learn.
 Intervals resample pairs; give `groups` (a picture's id, say) where several pairs share a picture, and groups are resampled.
 """
 
@@ -11,19 +11,30 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
-
-from labkit.metrics.intervals import bootstrap
 
 NAMES = ("accuracy", "precision", "recall", "F1", "macro-F1")
 
 
 def pair_scores(labels: np.ndarray, answers: np.ndarray) -> dict[str, float]:
     """The five scores of yes-or-no answers (n,) against labels (n,); precision, recall and F1 are those of "yes"."""
+    return dict(zip(NAMES, scores_of(outcomes(labels, answers).sum(0)).tolist(), strict=True))
+
+
+def outcomes(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """(n, 4) zeros and ones: true yes, false yes, false no, true no."""
     labels, answers = np.asarray(labels, bool), np.asarray(answers, bool)
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, answers, labels=[False, True], zero_division=0)
-    values = (np.mean(labels == answers), precision[1], recall[1], f1[1], f1.mean())
-    return dict(zip(NAMES, map(float, values), strict=True))
+    return np.stack([labels & answers, ~labels & answers, labels & ~answers, ~labels & ~answers], -1).astype(np.int64)
+
+
+def scores_of(counts: np.ndarray) -> np.ndarray:
+    """Counts (…, 4) of outcomes → (…, 5): accuracy, precision, recall, F1, macro-F1. 0/0 is 0, as in scikit-learn."""
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+
+    def share(a, b):
+        return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+    f1, f1_no = share(2 * tp, 2 * tp + fp + fn), share(2 * tn, 2 * tn + fp + fn)
+    return np.stack([share(tp + tn, tp + fp + fn + tn), share(tp, tp + fp), share(tp, tp + fn), f1, (f1 + f1_no) / 2], -1)
 
 
 def pair_table(labels, probabilities, threshold: float = 0.5, groups=None, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -35,27 +46,22 @@ def pair_table(labels, probabilities, threshold: float = 0.5, groups=None, draws
     """
     labels, p, groups = _checked(labels, probabilities, groups)
     ours, majority = p >= threshold, np.full(len(labels), labels.mean() >= 0.5)
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    rng = np.random.default_rng(seed)
-    deals = [pair_scores(labels, rng.permutation(ours)) for _ in range(draws)]
+    rng, n = np.random.default_rng(seed), groups.max() + 1
+    drawn = rng.multinomial(n, np.full(n, 1 / n), draws)  # how often each group is in each resample
     rows = {}
     for name, answers in (("ours", ours), ("majority", majority)):
-        rows[name] = pair_scores(labels, answers)
-        for score in NAMES:
-            def of(drawn: np.ndarray, answers=answers, score=score) -> float:
-                picked = np.concatenate([members[k] for k in drawn])
-                return pair_scores(labels[picked], answers[picked])[score]
+        each = outcomes(labels, answers)
+        per_group = np.stack([np.bincount(groups, each[:, k], n) for k in range(4)], -1)
+        rows[name] = _row(scores_of(each.sum(0)), scores_of(drawn @ per_group))
+    deals = scores_of(np.stack([outcomes(labels, rng.permutation(ours)).sum(0) for _ in range(draws)]))
+    rows["shuffled"] = _row(deals.mean(0), deals)
+    return pd.DataFrame(rows).T.assign(n=len(labels), yes=labels.mean(), groups=n)
 
-            ends = bootstrap(of, len(members), min(draws, 200 if len(labels) > 5000 else draws), seed)
-            rows[name] |= dict(zip((f"{score} low", f"{score} high"), ends, strict=True))
-    dealt = pd.DataFrame(deals)
-    rows["shuffled"] = dealt.mean().to_dict()
-    for score in NAMES:
-        low, high = dealt[score].quantile([0.025, 0.975])
-        rows["shuffled"] |= {f"{score} low": low, f"{score} high": high}
-    table = pd.DataFrame(rows).T
-    columns = [c for score in NAMES for c in (score, f"{score} low", f"{score} high")]
-    return table[columns].assign(n=len(labels), yes=labels.mean(), groups=len(members))
+
+def _row(values: np.ndarray, resampled: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    return {f"{score}{end}": float(v[k]) for k, score in enumerate(NAMES)
+            for end, v in (("", values), (" low", low), (" high", high))}
 
 
 def similarity_table(similarities, labels=None) -> pd.DataFrame:
