@@ -29,20 +29,21 @@ def clusters(n: int, dims: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def ours(vectors: np.ndarray) -> tuple[float, float]:
-    """(seconds, trustworthiness)."""
+    """(seconds of the processor, trustworthiness); the seconds include what it takes to find the trustworthiness."""
+    began = time.process_time()
     found = make_map(vectors, "tsne", PERPLEXITY, 0)
-    return found.seconds, found.trust
+    return time.process_time() - began, found.trust
 
 
 def plain(vectors: np.ndarray) -> tuple[float, float]:
-    """The same of scikit-learn."""
-    began = time.perf_counter()
+    """The same of scikit-learn, whose seconds do not."""
+    began = time.process_time()
     reduced = PCA(min(KEPT, vectors.shape[1]), random_state=0).fit_transform(vectors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         xy = TSNE(perplexity=PERPLEXITY, init=rescale(reduced[:, :2].astype(np.float64)), max_iter=STEPS, random_state=0,
                   n_jobs=1).fit_transform(reduced)
-    return time.perf_counter() - began, faithfulness(vectors, xy)[0]
+    return time.process_time() - began, faithfulness(vectors, xy)[0]
 
 
 def main(n: int = 5000) -> None:

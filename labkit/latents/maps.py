@@ -29,7 +29,7 @@ from labkit.spec import SpecError
 
 Way = Literal["pca", "tsne"]
 LEAST = 3  # points of a map
-JUDGED = 2000  # points among which neighbours are looked up: ranks of more take minutes
+JUDGED = 1000  # points among which neighbours are looked up: ranks of more take minutes
 KEPT = 50  # principal components that t-SNE sees: the others are noise to it, and cost time
 
 
@@ -67,7 +67,7 @@ class Map:
         if embedding is None:
             return reduced.astype(np.float32)
         fewest = min(5, (len(self.xy) - 1) // 3)
-        return np.asarray(embedding.transform(reduced, perplexity=max(fewest, 1), verbose=False), np.float32)
+        return np.asarray(embedding.transform(reduced, perplexity=max(fewest, 1)), np.float32)
 
     @property
     def name(self) -> str:

@@ -296,4 +296,4 @@ $("find").oninput = () => {
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("clear").click(); });
 new ResizeObserver(() => maps.forEach(fit)).observe($("maps"));
 recolour(); list(); maps.forEach(fit);
-window.explorer = { maps, chosen, select, csv, draw };
+window.explorer = { maps, chosen, select, inside, csv, draw };

@@ -84,7 +84,7 @@ def sheets_of(thumbs, side: int) -> list[str]:
         for j, picture in enumerate(some):
             sheet.paste(thumbnail(picture, side), (j % (SHEET // side) * side, j // (SHEET // side) * side))
         buffer = io.BytesIO()
-        sheet.save(buffer, "WEBP", quality=QUALITY)
+        sheet.save(buffer, "WEBP", quality=QUALITY, method=2)
         out.append(base64.b64encode(buffer.getvalue()).decode())
     return out
 
