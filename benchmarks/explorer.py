@@ -58,7 +58,8 @@ def main(n: int = 50_000) -> None:
         print(f"move    {statistics.median(times):8.1f} ms a frame (median of 60; 95th percentile {sorted(times)[56]:.1f} ms)")
         drawn = page.evaluate("explorer.maps.map((m) => { explorer.draw(m); return m.drawn; })")
         print(f"        {max(drawn):8.1f} ms of it are the page's own script")
-        lasso = """() => { const t = performance.now(); const m = explorer.maps[0], w = m.canvas.clientWidth, h = m.canvas.clientHeight;
+        lasso = """() => { const t = performance.now(); const m = explorer.maps[0];
+          const w = m.canvas.clientWidth, h = m.canvas.clientHeight;
           const trail = [...Array(120).keys()].map((k) => [w / 2 + w / 3 * Math.cos(k / 19), h / 2 + h / 3 * Math.sin(k / 19)]);
           explorer.select(explorer.inside(m, trail)); return [performance.now() - t, explorer.chosen().length]; }"""
         took, found = page.evaluate(lasso)

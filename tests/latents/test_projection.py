@@ -52,7 +52,8 @@ def test_a_spec_needs_the_model_of_its_own_space_only():
 
 
 def test_the_result_says_who_is_where_and_what_the_map_is_worth(lab):
-    found = Projection(space="vqgan-mean", way="tsne", perplexity=2).compute(lab, pictures(), list("abcdefghi"), [1] * 4 + [2] * 5)
+    found = Projection(space="vqgan-mean", way="tsne", perplexity=2).compute(lab, pictures(), list("abcdefghi"),
+                                                                           [1] * 4 + [2] * 5)
     assert list(found.table.index) == list("abcdefghi") and list(found.table["label"]) == ["1"] * 4 + ["2"] * 5
     assert "trustworthiness" in found.notices[0] and "means nothing" in found.notices[1]
     axes = found.figure().axes[0]

@@ -46,7 +46,8 @@ def test_pairs_of_one_picture_are_drawn_together():
 
 
 @pytest.mark.parametrize(("labels", "p", "said"), [
-    ([1, 1, 1], [1, 1, 1], "all 3 are 1"), ([1, 0], [1], "2 pairs"), ([1, 2], [0, 1], "unlabelled"), ([1, 0], [np.nan, 1], "NaN"),
+    ([1, 1, 1], [1, 1, 1], "all 3 are 1"), ([1, 0], [1], "2 pairs"), ([1, 2], [0, 1], "unlabelled"),
+    ([1, 0], [np.nan, 1], "NaN"),
 ])
 def test_what_cannot_be_scored_is_told(labels, p, said):
     with pytest.raises(ValueError, match=said):
@@ -56,7 +57,8 @@ def test_what_cannot_be_scored_is_told(labels, p, said):
 def test_similarities_and_the_one_that_is_too_good():
     table = similarity_table([0.9, 0.7, 0.1, 0.3], [1, 1, 0, 0])
     assert table.loc["all", ["mean", "median", "n"]].tolist() == pytest.approx([0.5, 0.5, 4])
-    assert table.loc["matching", "std"] == pytest.approx(np.sqrt(0.02)) and table.loc["not matching", "mean"] == pytest.approx(0.2)
+    assert table.loc["matching", "std"] == pytest.approx(np.sqrt(0.02))
+    assert table.loc["not matching", "mean"] == pytest.approx(0.2)
     assert not notices_of(table)
     assert "compared with itself" in notices_of(similarity_table([1.0, 1.0, 1.0]))[0]
     with pytest.raises(ValueError, match="cosines"):
