@@ -59,6 +59,30 @@ function fit(map) {
   map.y = h / 2 + 8 + (map.k * (y0 + y1)) / 2; // y points up
   redraw(map);
 }
+function stamp(map, size, ratio) { // very many points: small squares, written straight into the picture's memory
+  const { canvas, g, xy } = map, W = canvas.width, H = canvas.height, d = Math.max(2, Math.round(size));
+  if (!map.frame || map.frame.width !== W || map.frame.height !== H) {
+    map.frame = g.createImageData(W, H);
+    map.memory = new Uint32Array(map.frame.data.buffer);
+  }
+  const memory = map.memory.fill(0), k = map.k * ratio, x = map.x * ratio - d / 2, y = map.y * ratio - d / 2;
+  const mixed = (share) => state.by.colours.map((c) => { // as the memory has it: alpha, blue, green, red
+    const parts = [5, 3, 1].map((at) => Math.round(255 - share * (255 - parseInt(c.slice(at, at + 2), 16))));
+    return ((255 << 24) | (parts[0] << 16) | (parts[1] << 8) | parts[2]) >>> 0;
+  });
+  const [faint, full] = [mixed(0.2), mixed(0.9)];
+  for (const chosen of state.count ? [0, 1] : [0]) {
+    const inks = state.count && !chosen ? faint : full;
+    for (let i = 0; i < n; i++) {
+      if (state.count && state.selected[i] !== chosen) continue;
+      const px = Math.round(k * xy[2 * i] + x), py = Math.round(y - k * xy[2 * i + 1]);
+      if (px < 0 || py < 0 || px + d > W || py + d > H) continue;
+      const ink = inks[state.by.codes[i]];
+      for (let row = py * W + px, end = row + d * W; row < end; row += W) for (let c = 0; c < d; c++) memory[row + c] = ink;
+    }
+  }
+  g.putImageData(map.frame, 0, 0);
+}
 function draw(map) {
   const began = performance.now(), ratio = window.devicePixelRatio || 1, { canvas, g, xy, k, x, y } = map;
   const w = canvas.clientWidth, h = canvas.clientHeight;
@@ -75,8 +99,9 @@ function draw(map) {
   const near = $("pictures").checked && sheets.length && sight <= NEAR;
   const round = sight <= 6000, r = Math.min(7, (n > 6000 ? 1.5 : n > 1500 ? 2.6 : 4.2) * Math.sqrt(Math.max(1, k / map.fitted)));
   const side = Math.max(26, Math.min(76, 0.75 * Math.sqrt((w * h) / Math.max(sight, 1))));
-  for (const chosen of state.count ? [0, 1] : [0]) { // what is selected lies on top
-    g.globalAlpha = state.count && !chosen ? 0.18 : round ? 0.88 : 0.75;
+  if (!round) stamp(map, 2 * r * ratio, ratio);
+  for (const chosen of !round ? [] : state.count ? [0, 1] : [0]) { // what is selected lies on top
+    g.globalAlpha = state.count && !chosen ? 0.18 : 0.88;
     let colour = -1;
     for (let o = 0; o < n; o++) {
       const i = order[o];
@@ -94,7 +119,7 @@ function draw(map) {
           g.imageSmoothingEnabled = false;
           g.drawImage(picture, c * data.side, row * data.side, data.side, data.side, px - side / 2, py - side / 2, side, side);
         }
-      } else if (round) { g.beginPath(); g.arc(px, py, r, 0, 7); g.fill(); } else g.fillRect(px - r, py - r, 2 * r, 2 * r);
+      } else { g.beginPath(); g.arc(px, py, r, 0, 7); g.fill(); }
     }
   }
   g.globalAlpha = 1;
