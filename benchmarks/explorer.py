@@ -61,7 +61,8 @@ def main(n: int = 50_000) -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         began = time.process_time()
         path = write_page(many(n), Path(folder) / "map.html")
-        print(f"write   {time.process_time() - began:8.1f} s of the processor, {path.stat().st_size / 1e6:.1f} MB, {n} points on 2 maps")
+        print(f"write   {time.process_time() - began:8.1f} s of the processor, "
+              f"{path.stat().st_size / 1e6:.1f} MB, {n} points on 2 maps")
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 860})
         page.set_default_timeout(300_000)  # a busy machine
@@ -72,10 +73,11 @@ def main(n: int = 50_000) -> None:
         moved(page, "move   ")
         lasso = """() => { const t = performance.now(); const m = explorer.maps[0];
           const w = m.canvas.clientWidth, h = m.canvas.clientHeight;
-          const trail = [...Array(120).keys()].map((k) => [w / 2 + w / 3 * Math.cos(k / 19), h / 2 + h / 3 * Math.sin(k / 19)]);
+          const turns = [...Array(120).keys()].map((k) => k / 19);
+          const trail = turns.map((a) => [w / 2 + w / 3 * Math.cos(a), h / 2 + h / 3 * Math.sin(a)]);
           explorer.select(explorer.inside(m, trail)); return [performance.now() - t, explorer.chosen().length]; }"""
         took, found = page.evaluate(lasso)
-        print(f"lasso   {took:8.1f} ms for {found} points, their bars and the first pictures; then, with this selection:")
+        print(f"lasso   {took:8.1f} ms for {found} points, their bars and first pictures; with this selection:")
         moved(page, "move   ")
         browser.close()
 
