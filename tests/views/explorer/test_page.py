@@ -41,7 +41,7 @@ def test_a_lasso_shows_what_is_in_it_on_every_map(chromium, tmp_path):
             m = page.evaluate("(({k, x, y}) => ({k, x, y}))(explorer.maps[0])")
             return box["x"] + m["k"] * x + m["x"], box["y"] + m["y"] - m["k"] * y
 
-        trail = [at(-1, -1), at(6, -1), at(6, 6), at(-1, 6)]  # round (0, 0) and (5, 5)
+        trail = [at(-0.5, -0.5), at(6, -0.5), at(6, 6), at(-0.5, 6)]  # round (0, 0) and (5, 5)
         page.mouse.move(*trail[0])
         page.mouse.down()
         for place in trail[1:]:
