@@ -150,6 +150,11 @@ class CodeStore:
             self._numbers = np.frombuffer(keys, ">u8").astype(np.int64)
         return self._numbers
 
+    def remove(self) -> None:
+        """Delete the file."""
+        self._environment.remove()
+        self._numbers = np.empty(0, np.int64)
+
     def put(self, numbers: Sequence[int], rows: Rows) -> None:
         """Write records under their numbers, all or none: they are on the disk when this returns. Raises `StoreError` on what
         does not fit the header, or a full disk."""
@@ -199,8 +204,8 @@ class CodeStore:
     def _checked(self, raw: bytes | None) -> Header:
         """The header of its bytes. Raises `StoreError`."""
         if raw is None:
-            raise StoreError(f"{self._named}: has no header: it is no code store, or its making was cut before the first record; "
-                             "extract the codes again")
+            raise StoreError(f"{self._named}: has no header: it is no code store, or its making was cut before the first "
+                             "record; extract the codes again")
         try:
             values = json.loads(raw)
             schema = values.pop("schema")
@@ -212,10 +217,11 @@ class CodeStore:
         try:
             header = Header(**values)
         except SpecError as error:
-            raise StoreError(f"{self._named}: its header does not say what is in it ({error}); extract the codes again") from None
+            raise StoreError(f"{self._named}: its header does not say what is in it ({error}); extract the codes "
+                             "again") from None
         if self.model is not None and header.model.sha256 != self.model:
-            raise StoreError(f"{self._named}: codes of another model: {header.model.kind} {plain(header.model.name)} with sha256 "
-                             f"{header.model.sha256[:12]}…, not {self.model[:12]}…; extract them again with the model in use")
+            raise StoreError(f"{self._named}: codes of another model: {header.model.kind} {plain(header.model.name)} with "
+                             f"sha256 {header.model.sha256[:12]}…, not {self.model[:12]}…; extract them again with the model in use")
         return header
 
     def _fits(self, numbers: Sequence[int], rows: Rows) -> None:

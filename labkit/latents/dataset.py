@@ -66,7 +66,7 @@ def shuffled(data: CodeDataset, batch: int, rng: torch.Generator, drop_last: boo
     batch below 1, or larger than the data set where the last one is dropped.
     """
     if batch < 1 or drop_last and batch > len(data):
-        raise ValueError(f"batch: {batch} must be at least 1" + (f" and at most {len(data)}, the records there are" * drop_last))
+        raise ValueError(f"batch: {batch} must be at least 1" + f" and at most {len(data)}, all records" * drop_last)
     order = torch.randperm(len(data), generator=rng)
 
     def batches() -> Iterator[Item]:

@@ -91,7 +91,7 @@ class Environment:
     def reading(self) -> Iterator[lmdb.Transaction]:
         """A transaction that sees the file as it was last committed. Raises `StoreError`."""
         if not self.path.is_file():
-            what = "is a folder; give the file in it" if self.path.is_dir() else "no such file; `labkit codes extract` makes one"
+            what = "is a folder; give the file in it" if self.path.is_dir() else "no such file; `codes extract` makes one"
             raise StoreError(f"{plain(self.path, LONGEST)}: {what}")
         with _LOCK, _told(self.path):
             with self._begun() as transaction:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -67,8 +67,8 @@ def extract(pictures: Sequence[Picture], ids: Sequence[str], out: str | os.PathL
                 they are and must be equally large.
     embeddings  (n, D) that go into the rows, and what they are (`embedding`, a header's part).
     batch       pictures a task.   n_jobs  as joblib's.   done  called with (records there, records in all) after each batch.
-    Raises `StoreError` on bad arguments before anything is written, on a store of another model, on a worker that has other
-    weights; `NotWritable`.
+    Raises `StoreError` on bad arguments before anything is written, on a store of another model, on a worker with other weights,
+    where no picture can be read; `NotWritable`.
     """
     _check(pictures, ids, size, fit, embeddings, embedding, batch)
     lab = Lab(**(lab or {})) if lab is None or isinstance(lab, dict) else lab
@@ -95,6 +95,11 @@ def extract(pictures: Sequence[Picture], ids: Sequence[str], out: str | os.PathL
     finally:  # of an interrupt, too
         writer.flush()
         reader.close()
+        if not len(store):
+            store.remove()
+    if not len(store):
+        raise StoreError(f"pictures: none of the {len(pictures)} can be read ({plain(reader.broken[0][1], 200)}); "
+                         "give PNG, JPEG, WebP or GIF files")
     return Extraction(store, writer.taken, kept, pd.DataFrame(reader.broken, columns=["id", "reason"]))
 
 
@@ -192,8 +197,8 @@ class _Reader:
                 continue
             if (image.height, image.width) != self.first:
                 if not self.resize:
-                    raise StoreError(f"pictures: {_name(self.pictures[k], self.ids[k])} is {image.width} × {image.height} pixels, "
-                                     f"the first {self.first[1]} × {self.first[0]}; give size=… to bring all to one size")
+                    raise StoreError(f"pictures: {_name(self.pictures[k], self.ids[k])} is {image.width} × {image.height} "
+                                     f"pixels, the first {self.first[1]} × {self.first[0]}; give size=… to bring all to one size")
                 resize = Image.Image.resize if self.fit == "squash" else ImageOps.fit
                 image = resize(image, self.first[::-1], Image.Resampling.LANCZOS)
             numbers.append(k)
@@ -240,8 +245,8 @@ def _missing(store: CodeStore, ids: Sequence[str]) -> list[int]:
     for number, id in zip(there.tolist(), found, strict=True):
         if number >= len(ids) or ids[number] != id:
             now = plain(repr(ids[number])) if number < len(ids) else "none"
-            raise StoreError(f"{plain(store.path, 200)}: record {number} is {plain(repr(id))}, now it would be {now}; give another "
-                             "path, or remove the store")
+            raise StoreError(f"{plain(store.path, 200)}: record {number} is {plain(repr(id))}, now it would be {now}; give "
+                             "another path, or remove the store")
     held = set(there.tolist())
     return [k for k in range(len(ids)) if k not in held]
 
@@ -252,7 +257,7 @@ def _check(pictures, ids, size, fit, embeddings, embedding, batch) -> None:
     if len(ids) != len(pictures):
         raise StoreError(f"ids: {len(pictures)} pictures need as many; got {len(ids)}")
     if len(set(ids)) != len(ids):
-        twice = next(id for k, id in enumerate(ids) if id in ids[:k])
+        twice = Counter(ids).most_common(1)[0][0]
         raise StoreError(f"ids: {plain(repr(twice))} comes twice; give each record its own")
     if long := [id for id in ids if not isinstance(id, str) or len(id.encode()) > 1000]:
         raise StoreError(f"ids: {plain(repr(long[0]))} is no text of at most 1,000 bytes")
