@@ -1,8 +1,9 @@
 """Downloading one file so that it is whole, checked and never fetched twice.
 
-Several sources are tried in order, and again where trying again may help, within limits of size and time. What has
-arrived lies in a `.part` file beside the target and is resumed by an HTTP range request (RFC 9110, `If-Range` guards
-against a file that changed meanwhile); the finished file is hashed and only then renamed into place, so a target that exists is complete.
+Several sources are tried in order, and again where that may help, within limits of size and time. What has
+arrived lies in a `.part` file beside the target and is resumed by an HTTP range request (RFC 9110, `If-Range`
+guards against a file that changed meanwhile); the finished file is hashed and only then renamed into place,
+so a target that exists is complete.
 """
 
 import hashlib

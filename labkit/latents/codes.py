@@ -179,7 +179,7 @@ class CodeStore:
         end = width + (header.embedding.size * kind.itemsize if kind is not None else 0)
         with self._environment.reading() as transaction:
             bodies = [self._body(transaction, int(number), end) for number in numbers]
-        flat = np.frombuffer(b"".join(body[:width] for body in bodies), CODE).reshape(len(bodies), -1).astype(np.uint16)
+        flat = np.frombuffer(b"".join(body[:width] for body in bodies), CODE).reshape(len(bodies), header.n_codes).astype(np.uint16)
         codes, start = [], 0
         for level in header.levels:
             stop = start + level.height * level.width
@@ -188,7 +188,7 @@ class CodeStore:
         vectors = None
         if kind is not None:
             vectors = np.frombuffer(b"".join(body[width:end] for body in bodies), kind)
-            vectors = vectors.reshape(len(bodies), -1).astype(np.float32)
+            vectors = vectors.reshape(len(bodies), header.embedding.size).astype(np.float32)
         return Rows([body[end:].decode() for body in bodies], tuple(codes), vectors)
 
     def _body(self, transaction, number: int, least: int) -> bytes:
@@ -221,7 +221,8 @@ class CodeStore:
                              "again") from None
         if self.model is not None and header.model.sha256 != self.model:
             raise StoreError(f"{self._named}: codes of another model: {header.model.kind} {plain(header.model.name)} with "
-                             f"sha256 {header.model.sha256[:12]}…, not {self.model[:12]}…; extract them again with the model in use")
+                             f"sha256 {header.model.sha256[:12]}…, not {self.model[:12]}…; extract them again with the model "
+                             "in use")
         return header
 
     def _fits(self, numbers: Sequence[int], rows: Rows) -> None:
@@ -240,7 +241,8 @@ class CodeStore:
         given = None if rows.embeddings is None else rows.embeddings.shape
         if wanted != given:
             raise StoreError(f"embeddings: shape {given} must be {wanted}, as the header says")
-        if given and not np.isfinite(rows.embeddings.astype(KINDS[header.embedding.dtype])).all():
+        most = given and np.finfo(KINDS[header.embedding.dtype]).max
+        if given and not (np.abs(rows.embeddings) <= most).all():  # of NaN neither
             raise StoreError(f"embeddings: hold NaN or what {header.embedding.dtype} cannot; see what made them")
 
 

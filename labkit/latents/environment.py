@@ -22,7 +22,7 @@ from labkit.text import plain
 
 SMALLEST = 1 << 20  # bytes of a new map
 LONGEST = 200  # characters of a path in a message
-FULL = ("No space left", "Disk quota", "File too large")
+FULL = ("No space left", "Disk quota", "File too large", "Input/output error")  # the last: a write that was cut short
 
 _LOCK = threading.RLock()  # held through every transaction: the map must not be resized under one, nor a process forked
 _OPEN: weakref.WeakValueDictionary[str, _Handle] = weakref.WeakValueDictionary()
@@ -139,7 +139,7 @@ def _told(path: Path) -> Iterator[None]:
         raise StoreError(f"{named}: writing there is not permitted; give a path in a folder of yours") from None
     except (lmdb.Error, OSError) as error:
         if any(words in str(error) for words in FULL):
-            raise StoreError(f"{named}: the disk is full ({_cause(error)}); make room and run it again: "
+            raise StoreError(f"{named}: the disk is full, or does not answer ({_cause(error)}); make room and run it again: "
                              "what was committed is kept") from None
         raise StoreError(f"{named}: cannot be used ({_cause(error)}); see that its disk and folder are in order") from None
 

@@ -14,8 +14,10 @@ CHUNK = 4096  # records that are looked at together
 
 
 def usage(store: CodeStore) -> pd.DataFrame:
-    """A row per level, top first: `grid`, `K`, `used` and `dead` codes, `perplexity`, `bits` per code. Every record is read and its
-    checksum looked at. Raises `StoreError` on a damaged one."""
+    """A row per level, top first: `grid`, `K`, `used` and `dead` codes, `perplexity`, `bits` per code.
+
+    Every record is read and its checksum looked at. Raises `StoreError` on a damaged one.
+    """
     levels = store.header.levels
     counts = [np.zeros(level.n_embed, np.int64) for level in levels]
     for start in range(0, len(store), CHUNK):

@@ -1,8 +1,8 @@
 """MUSTI: pictures and passages of old books, and whether both evoke the same smell (MediaEval 2022 and 2023, CEUR Vol-3658).
 
-A JSON list of tables: `id`, `image` (an address; here also a file's name beside the list), `language`, `subtask1_label` ("YES",
-"NO" or "" where it is not told), `subtask2_labels` (the sources of smell that both evoke), `text` and `title`. The title is read
-as the caption, the text as the passage. What the labels mean, and what not, is said at `labkit.pairs.pair.Pair`.
+A JSON list of tables: `id`, `image` (an address; here also a file's name beside the list), `language`, `subtask1_label`
+("YES", "NO" or "" where it is not told), `subtask2_labels` (the sources of smell that both evoke), `text` and `title`. The
+title is read as the caption, the text as the passage. What the labels mean, and what not, is said at `Pair`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def read_musti(path: str | os.PathLike, languages: Sequence[str] = ()) -> list[P
         return pairs
     there = sorted({pair.language for pair in pairs})
     if unknown := [language for language in languages if language not in there]:
-        raise PairsError(f"{named}: language {plain(repr(unknown[0]))}: no record has it; there are {', '.join(map(repr, there))}")
+        raise PairsError(f"{named}: language {plain(repr(unknown[0]))}: no record has it; there are "
+                         f"{plain(', '.join(map(repr, there)), 200)}")
     return [pair for pair in pairs if pair.language in languages]
 
 

@@ -22,8 +22,8 @@ class PairsError(ValueError):
 class Pair:
     """One picture with one text.
 
-    `image`: its address, or its file's name beside the list. `path`: the file, once it is at hand. `caption` is short, `passage`
-    long ("" where there is none), `language` as in "en".
+    `image`: its address, or its file's name beside the list. `path`: the file, once it is at hand. `caption` is short,
+    `passage` long ("" where there is none), `language` as in "en".
 
     `match`: whether they belong together; None is unlabelled and never scored (`scored`). In MUSTI it says whether both evoke
     the *same source of a smell*: so False is a noisy negative for "not this picture's text", as a text about roses is for a
@@ -88,7 +88,7 @@ def split_by_image(pairs: Sequence[Pair], shares: Mapping[str, float], seed: int
             if place[g] < edge or name == names[-1]:
                 parts[name].append(g)
                 break
-    for name, inside in parts.items():
+    for inside in parts.values():
         if not inside:
             inside.append(max(parts.values(), key=len).pop())
     part_of = {g: name for name, inside in parts.items() for g in inside}

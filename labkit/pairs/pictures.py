@@ -4,8 +4,8 @@
     found.pairs                      # those whose picture is at hand, with its path
     found.report                     # a row per picture that is not: its address, its pairs, dead or broken, why
 
-Museums move their pictures: of an old list some links are dead, some give a web page, some half a file. A picture is `dead` where
-it could not be fetched, `broken` where what came cannot be opened as one (it is then kept, and not asked for again).
+Museums move their pictures: of an old list some links are dead, some give a web page, some half a file. A picture is `dead`
+where it could not be fetched, `broken` where what came cannot be opened as one (it is then kept, and not asked for again).
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def fetch_pictures(pairs: Sequence[Pair], folder: str | os.PathLike, limits: Lim
     https, other than from this machine itself).
 
     A picture that was found before is not asked for again, nor one whose server said for certain that there is none (404), nor
-    a broken one; those that failed by chance (no answer, too slow, 503) are. `again` asks for all that were not found. `done` is
-    called with (pictures done, pictures in all). Raises `PairsError` where there is no pair, or no picture at all;
+    a broken one; those that failed by chance (no answer, too slow, 503) are. `again` asks for all that were not found. `done`
+    is called with (pictures done, pictures in all). Raises `PairsError` where there is no pair, or no picture at all;
     `NotWritable`.
     """
     if not pairs:
@@ -57,13 +57,12 @@ def fetch_pictures(pairs: Sequence[Pair], folder: str | os.PathLike, limits: Lim
     folder = Path(folder)
     writable(folder / LEDGER)
     ledger = _ledger(folder)
-    files = {pair.image: pair.path for pair in pairs}
-    todo = [image for image in files if again or image not in ledger or ledger[image]["state"] == DEAD
-            and not ledger[image]["final"] or _kept(image, folder, ledger[image]) is None]
+    files = {_key(pair): pair.path for pair in pairs}
+    todo = [key for key in files if _unknown(ledger.get(key), again)]
     ended = len(files) - len(todo)
     pool = ThreadPoolExecutor(at_once)
     try:
-        waiting = {pool.submit(_looked_at, image, files[image], folder, limits): image for image in todo}
+        waiting = {pool.submit(_looked_at, key, files[key], folder, limits): key for key in todo}
         for future in as_completed(waiting):
             ledger[waiting[future]] = future.result()
             ended += 1
@@ -72,13 +71,28 @@ def fetch_pictures(pairs: Sequence[Pair], folder: str | os.PathLike, limits: Lim
     finally:  # of an interrupt, too: what was found is known next time
         pool.shutdown(cancel_futures=True)
         write_atomically(folder / LEDGER, (json.dumps(ledger, indent=1, ensure_ascii=False) + "\n").encode())
-    good = [pair.at(_kept(pair.image, folder, ledger[pair.image])) for pair in pairs if ledger[pair.image]["state"] == OPENED]
+    good = [pair.at(Path(line["file"])) for pair in pairs if (line := ledger[_key(pair)])["state"] == OPENED]
     report = _report(pairs, ledger)
     if not good:
         raise PairsError(f"pictures: none of the {len(files)} is at hand: {report['state'].iloc[0]}: "
                          f"{plain(report['image'].iloc[0], 120)}: {plain(report['reason'].iloc[0], 160)}; "
                          "put the pictures beside their list, or go online")
     return Fetched(good, report)
+
+
+def _key(pair: Pair) -> str:
+    """A picture's name in the ledger: its address, or its file as it is now."""
+    if "://" in pair.image or pair.path is None:
+        return pair.image
+    about = pair.path.stat()
+    return f"{pair.path.resolve()} {about.st_size} {about.st_mtime_ns}"
+
+
+def _unknown(line: dict | None, again: bool) -> bool:
+    """Whether a picture is to be looked for."""
+    if line is None or again and line["state"] != OPENED or not line["final"]:
+        return True
+    return bool(line["file"]) and not Path(line["file"]).is_file()
 
 
 def _looked_at(image: str, file: Path | None, folder: Path, limits: Limits) -> dict:
@@ -104,14 +118,6 @@ def _line(state: str, reason: str, final: bool, file: Path | None = None) -> dic
     return {"state": state, "reason": reason, "final": final, "file": str(file.resolve()) if file else ""}
 
 
-def _kept(image: str, folder: Path, line: dict) -> Path | None:
-    """The file that a line of the ledger speaks of; of a dead picture the folder, None where the file is gone."""
-    if line["state"] == DEAD:
-        return folder
-    file = _cached(image, folder) if "://" in image else Path(line["file"])
-    return file if file.is_file() else None
-
-
 def _cached(url: str, folder: Path) -> Path:
     """Where a picture lies: addresses are too long for names, and would be names that others choose."""
     digest = hashlib.sha256(url.encode()).hexdigest()
@@ -135,10 +141,10 @@ def _ledger(folder: Path) -> dict[str, dict]:
 
 
 def _report(pairs: Sequence[Pair], ledger: dict[str, dict]) -> pd.DataFrame:
-    ids: dict[str, list[str]] = {}
+    ids: dict[tuple[str, str], list[str]] = {}
     for pair in pairs:
-        if ledger[pair.image]["state"] != OPENED:
-            ids.setdefault(pair.image, []).append(pair.id)
-    rows = [{"image": image, "pairs": len(mine), "state": ledger[image]["state"], "reason": ledger[image]["reason"],
-             "ids": " ".join(mine)} for image, mine in ids.items()]
+        if ledger[_key(pair)]["state"] != OPENED:
+            ids.setdefault((pair.image, _key(pair)), []).append(pair.id)
+    rows = [{"image": image, "pairs": len(mine), "state": ledger[key]["state"], "reason": ledger[key]["reason"],
+             "ids": " ".join(mine)} for (image, key), mine in ids.items()]
     return pd.DataFrame(rows, columns=["image", "pairs", "state", "reason", "ids"])

@@ -67,8 +67,8 @@ def extract(pictures: Sequence[Picture], ids: Sequence[str], out: str | os.PathL
                 they are and must be equally large.
     embeddings  (n, D) that go into the rows, and what they are (`embedding`, a header's part).
     batch       pictures a task.   n_jobs  as joblib's.   done  called with (records there, records in all) after each batch.
-    Raises `StoreError` on bad arguments before anything is written, on a store of another model, on a worker with other weights,
-    where no picture can be read; `NotWritable`.
+    Raises `StoreError` on bad arguments before anything is written, on a store of another model, on a worker with other
+    weights, where no picture can be read; `NotWritable`.
     """
     _check(pictures, ids, size, fit, embeddings, embedding, batch)
     lab = Lab(**(lab or {})) if lab is None or isinstance(lab, dict) else lab
@@ -83,9 +83,8 @@ def extract(pictures: Sequence[Picture], ids: Sequence[str], out: str | os.PathL
 
     def take(k: int, made: tuple[str, tuple[np.ndarray, ...]]) -> None:
         sha256, codes = made
-        if sha256 != header.model.sha256:
-            raise StoreError(f"{kind}: a worker has weights with sha256 {sha256[:12]}…, not {header.model.sha256[:12]}…; give all "
-                             "of them the same")
+        if sha256 != (mine := header.model.sha256):
+            raise StoreError(f"{kind}: a worker has weights with sha256 {sha256[:12]}…, not {mine[:12]}…; give all the same")
         writer.add(reader.numbers.pop(k), codes)
         if done:
             done(kept + writer.taken + len(reader.broken), len(ids))
@@ -110,6 +109,21 @@ def encode(pixels: np.ndarray, lab: Any, kind: str) -> tuple[str, tuple[np.ndarr
     device = next(model.parameters()).device
     x = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     return fingerprint(model), tuple(level.cpu().numpy().astype(np.uint16) for level in model.encode_codes(x))
+
+
+def embedded(texts: Sequence[str], lab: Any, kind: str, of: str = "caption") -> tuple[np.ndarray, Embedding]:
+    """Texts by a kind of model that embeds them ("clip"): (n, D) float32, and what they are, for `extract`.
+
+    Raises `StoreError` on a kind that embeds no texts, and on an empty text.
+    """
+    model = lab.model(kind)
+    if not hasattr(model, "encode_text"):
+        raise StoreError(f"{kind}: embeds no texts; give a kind that does, as clip")
+    if empty := [k for k, text in enumerate(texts) if not text.strip()]:
+        raise StoreError(f"texts: that of record {empty[0]} is empty, and {len(empty) - 1} others; leave these records out")
+    vectors = model.encode_text(list(texts)).float().cpu().numpy()
+    mark = Mark(kind=kind, name=getattr(lab, "names", {}).get(kind, ""), sha256=fingerprint(model))
+    return vectors, Embedding(size=vectors.shape[1], of=of, model=mark)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -198,7 +212,8 @@ class _Reader:
             if (image.height, image.width) != self.first:
                 if not self.resize:
                     raise StoreError(f"pictures: {_name(self.pictures[k], self.ids[k])} is {image.width} × {image.height} "
-                                     f"pixels, the first {self.first[1]} × {self.first[0]}; give size=… to bring all to one size")
+                                     f"pixels, the first {self.first[1]} × {self.first[0]}; give size=… to bring all to "
+                                     "one size")
                 resize = Image.Image.resize if self.fit == "squash" else ImageOps.fit
                 image = resize(image, self.first[::-1], Image.Resampling.LANCZOS)
             numbers.append(k)
