@@ -79,12 +79,12 @@ def sidecar(target: Path) -> Path:
 
 def download(
     sources: tuple[str, ...], target: Path, sha256: str | None = None, progress: Progress | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = Limits(), quiet: bool = False,
 ) -> Path:
     """Fetch the first source that serves the file into `target` and return it; no request where it exists.
 
-    `sha256` None: the file cannot be verified, which is logged as a warning; its hash is recorded in
-    `sidecar(target)` either way. An interrupted download goes on where it stopped; `limits` bound size and
+    `sha256` None: the file cannot be verified, which is logged as a warning (unless `quiet`: of pictures,
+    which nobody has checksums of); its hash is recorded in `sidecar(target)` either way. An interrupted download goes on where it stopped; `limits` bound size and
     time, and say how often a source is tried. Raises DownloadError with every source's error.
     """
     if target.is_file():
@@ -113,7 +113,7 @@ def download(
                 "verified": sha256 is not None,
             }
             sidecar(target).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            if sha256 is None:
+            if sha256 is None and not quiet:
                 log.warning(
                     "%s: not verified, no checksum is published; its sha256 is %s", target.name, found
                 )

@@ -179,7 +179,8 @@ class CodeStore:
         end = width + (header.embedding.size * kind.itemsize if kind is not None else 0)
         with self._environment.reading() as transaction:
             bodies = [self._body(transaction, int(number), end) for number in numbers]
-        flat = np.frombuffer(b"".join(body[:width] for body in bodies), CODE).reshape(len(bodies), header.n_codes).astype(np.uint16)
+        flat = np.frombuffer(b"".join(body[:width] for body in bodies), CODE).astype(np.uint16)
+        flat = flat.reshape(len(bodies), header.n_codes)
         codes, start = [], 0
         for level in header.levels:
             stop = start + level.height * level.width

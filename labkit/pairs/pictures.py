@@ -100,7 +100,7 @@ def _looked_at(image: str, file: Path | None, folder: Path, limits: Limits) -> d
     if "://" in image:
         file = _cached(image, folder)
         try:
-            download((_secure(image),), file, limits=limits)
+            download((_secure(image),), file, limits=limits, quiet=True)
         except DownloadError as error:
             return _line(DEAD, error.tried[-1][1], final=error.final)
         except OSError as error:  # of this disk

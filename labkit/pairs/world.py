@@ -74,7 +74,8 @@ def _told(scene: Scene, rng: np.random.Generator) -> list[tuple[Scene, str | Non
 
 def changed(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene:
     """The scene with another value of one attribute: 'subject' or 'colour' of the first subject, or 'setting'. For texts, not
-    to be drawn. A scene of trained combinations stays one, a held-out one too, so that a text gives nothing away by that.
+    to be drawn. A scene of trained combinations stays one, and a held-out one where a value allows it: what a text tells of
+    its combination should not give the answer away.
 
     Raises `PairsError` on another attribute and on the colour of what has none.
     """

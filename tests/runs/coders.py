@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from labkit.models.codebook import nearest_code
+from labkit.runs import extraction
 
 
 class TwoLevels(nn.Module):
@@ -33,14 +38,14 @@ class TwoLevels(nn.Module):
 
 
 class CoderLab:
-    """Stands for a lab; it leaves a mark in the folder that $MARKS names for every process that made one."""
+    """Stands for a lab; it leaves a mark in the folder `marks` for every process that made one."""
 
     names = {"vqvae": "small"}
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, marks: str = ""):
         self.coder = TwoLevels(seed).requires_grad_(False)
-        if folder := os.environ.get("MARKS"):
-            Path(folder, str(os.getpid())).touch()
+        if marks:
+            Path(marks, str(os.getpid())).touch()
 
     def model(self, kind: str):
         assert kind == "vqvae"
@@ -52,6 +57,28 @@ def make_lab() -> CoderLab:
     return CoderLab()
 
 
-def other_weights() -> CoderLab:
-    """As on a cluster whose workers have another version: those of the process that asks are 0, of all others 1."""
-    return CoderLab(0 if str(os.getpid()) == os.environ["ASKER"] else 1)
+def other_weights(asker: int) -> CoderLab:
+    """As on a cluster whose workers have another version than the process that asks."""
+    return CoderLab(0 if os.getpid() == asker else 1)
+
+
+class Slow(CoderLab):
+    """A coder that takes its time and writes down how many pictures it was given each time."""
+
+    def __init__(self, log: str):
+        super().__init__()
+
+        def encode(x):
+            time.sleep(0.02)
+            with open(log, "a") as file:
+                file.write(f"{len(x)}\n")
+            return TwoLevels.encode_codes(self.coder, x)
+
+        self.coder.encode_codes = encode
+
+
+if __name__ == "__main__":  # pixels, store, log: encodes until it is killed
+    extraction.SECONDS = 0.0  # each batch is committed
+    pictures = np.load(sys.argv[1])
+    ids = [f"scene-{k}" for k in range(len(pictures))]
+    extraction.extract(pictures, ids, sys.argv[2], partial(Slow, sys.argv[3]), batch=2, n_jobs=1)

@@ -1,8 +1,11 @@
 """Extraction: the same codes here, in processes and on a cluster; goes on after a kill; what is broken is listed."""
 
 import os
-import signal
+import subprocess
+import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import distributed
 import joblib
@@ -17,9 +20,10 @@ from labkit.latents.codes import CodeStore, Embedding, Mark, StoreError
 from labkit.latents.usage import usage
 from labkit.runs.extraction import embedded, extract, fingerprint
 from labkit.world import render, sample_scene
-from tests.runs.coders import CoderLab, TwoLevels, make_lab, other_weights
+from tests.runs.coders import CoderLab, Slow, TwoLevels, make_lab, other_weights
 
 N = 24
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -67,73 +71,49 @@ def test_files_pictures_and_arrays_give_the_same(out, tmp_path, pixels):
         assert right(made.store, pixels[:4])
 
 
-def test_processes(out, pixels, tmp_path, monkeypatch):
+def test_processes(out, pixels, tmp_path):
     (tmp_path / "marks").mkdir()
-    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
-    made = extract(pixels, names(), out, make_lab, batch=3, n_jobs=2)
+    lab = partial(CoderLab, marks=str(tmp_path / "marks"))
+    made = extract(pixels, names(), out, lab, batch=3, n_jobs=2)
     assert right(made.store, pixels)
     assert {path.name for path in (tmp_path / "marks").iterdir()} - {str(os.getpid())}, "encoded elsewhere"
 
 
-def test_a_cluster_of_two_workers_by_one_line(out, pixels, tmp_path, monkeypatch):
+def test_a_cluster_of_two_workers_by_one_line(out, pixels, tmp_path):
     (tmp_path / "marks").mkdir()
-    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
+    lab = partial(CoderLab, marks=str(tmp_path / "marks"))
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
                                        memory_limit="2GiB", local_directory=str(tmp_path / "dask"), silence_logs=50)
     with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
-        made = extract(pixels, names(), out, make_lab, batch=2)
+        made = extract(pixels, names(), out, lab, batch=2)
     makers = {path.name for path in (tmp_path / "marks").iterdir()} - {str(os.getpid())}
     assert right(made.store, pixels) and made.encoded == N
     assert len(makers) == 2, "each of the two workers had a lab"
 
 
-def test_a_worker_with_other_weights_is_refused(out, pixels, monkeypatch):
-    monkeypatch.setenv("ASKER", str(os.getpid()))
+def test_a_worker_with_other_weights_is_refused(out, pixels):
     with pytest.raises(StoreError, match="vqvae: a worker has weights with sha256 .*; give all the same"):
-        extract(pixels, names(), out, other_weights, batch=3, n_jobs=2)
+        extract(pixels, names(), out, partial(other_weights, asker=os.getpid()), batch=3, n_jobs=2)
     assert not out.exists(), "no store without a record is left"
 
 
-class Slow(CoderLab):
-    """A coder that takes its time and writes down how often it was asked."""
-
-    def __init__(self, log):
-        super().__init__()
-        self.log = log
-
-    def model(self, kind):
-        def encode(x):
-            time.sleep(0.02)
-            with open(self.log, "a") as file:
-                file.write(f"{len(x)}\n")
-            return TwoLevels.encode_codes(self.coder, x)
-
-        self.coder.encode_codes = encode
-        return self.coder
-
-
-def test_killed_in_the_middle_it_goes_on(out, pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr("labkit.runs.extraction.SECONDS", 0.0)  # each batch is committed
+def test_killed_in_the_middle_it_goes_on(out, pixels, tmp_path):
     log = tmp_path / "log"
-    child = os.fork()
-    if child == 0:
-        try:
-            extract(pixels, names(), out, Slow(log), batch=2, n_jobs=1)
-        finally:
-            os._exit(1)
-    deadline = time.monotonic() + 60
+    np.save(tmp_path / "pixels.npy", pixels)
+    child = subprocess.Popen([sys.executable, "-m", "tests.runs.coders", tmp_path / "pixels.npy", out, log], cwd=ROOT)
+    deadline = time.monotonic() + 120
     while (not log.exists() or log.read_text().count("\n") < 4) and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    child.kill()
+    child.wait()
     there = len(CodeStore(out))
     assert 6 <= there < N, "the middle"
     log.unlink()
-    made = extract(pixels, names(), out, Slow(log), batch=2, n_jobs=1)
+    made = extract(pixels, names(), out, partial(Slow, str(log)), batch=2, n_jobs=1)
     assert made.kept == there and made.encoded == N - there == sum(map(int, log.read_text().split()))
     assert right(made.store, pixels) and made.store.read().ids == names()
     log.unlink()
-    assert extract(pixels, names(), out, Slow(log), n_jobs=1).kept == N and not log.exists(), "nothing is encoded twice"
+    assert extract(pixels, names(), out, partial(Slow, str(log)), n_jobs=1).kept == N and not log.exists(), "nothing is encoded twice"
 
 
 def test_an_interrupt_keeps_what_was_encoded(out, pixels):
@@ -185,8 +165,10 @@ def test_what_cannot_be_gone_on_with(out, pixels):
     with pytest.raises(StoreError, match="record 2 is 'scene-2', now it would be none"):
         extract(pixels[:2], names(2), out, make_lab)
     with pytest.raises(StoreError, match="codes of another model: vqvae small"):
-        extract(pixels[:4], names(4), out, CoderLab(1))
-    with pytest.raises(StoreError, match="transform: the store has .*'height': 64.*, now it would be .*32"):
+        extract(pixels[:4], names(4), out, partial(CoderLab, 1))
+    with pytest.raises(StoreError, match="transform: the store has .*'crop'.*, now it would be .*'squash'"):
+        extract(pixels[:4], names(4), out, make_lab, fit="squash")
+    with pytest.raises(StoreError, match="levels: the store has "):
         extract(pixels[:4], names(4), out, make_lab, size=32)
     assert len(CodeStore(out)) == 4
 
