@@ -84,8 +84,9 @@ def download(
     """Fetch the first source that serves the file into `target` and return it; no request where it exists.
 
     `sha256` None: the file cannot be verified, which is logged as a warning (unless `quiet`: of pictures,
-    which nobody has checksums of); its hash is recorded in `sidecar(target)` either way. An interrupted download goes on where it stopped; `limits` bound size and
-    time, and say how often a source is tried. Raises DownloadError with every source's error.
+    which nobody has checksums of); its hash is recorded in `sidecar(target)` either way. An
+    interrupted download goes on where it stopped; `limits` bound size and time, and say how often a source is
+    tried. Raises DownloadError with every source's error.
     """
     if target.is_file():
         return target
