@@ -92,10 +92,12 @@ def extract(pictures: Sequence[Picture], ids: Sequence[str], out: str | os.PathL
     try:
         run_all(partial(encode, kind=kind), reader, here if isinstance(here, Lab) else lab, n_jobs, take)
     finally:  # of an interrupt, too
-        writer.flush()
         reader.close()
-        if not len(store):
-            store.remove()
+        try:
+            writer.flush()
+        finally:
+            if not len(store):
+                store.remove()
     if not len(store):
         raise StoreError(f"pictures: none of the {len(pictures)} can be read ({plain(reader.broken[0][1], 200)}); "
                          "give PNG, JPEG, WebP or GIF files")
