@@ -99,7 +99,7 @@ def main() -> None:
           f"{torch.get_num_threads()} thread(s), {asked.pairs} pairs")
     for name, (clock, cpu) in (("encoding alone", plain), ("extraction", full)):
         print(f"{name:<16}{clock:7.2f} s  {asked.n / clock:7.0f} pictures a second   processor {cpu:7.2f} s")
-    print(f"extraction reaches {ratio[0]:.1%} of the speed of encoding alone (median of pairs), {ratio[1]:.1%} by processor time")
+    print(f"extraction reaches {ratio[0]:.1%} of the speed of encoding alone (median), {ratio[1]:.1%} by processor time")
 
 
 if __name__ == "__main__":

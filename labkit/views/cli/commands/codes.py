@@ -1,4 +1,4 @@
-"""Codes of pictures: codes extract SOURCE encodes them into a store, codes inspect FILE says what is in one."""
+"""Codes of pictures in a store: codes extract SOURCE, codes inspect FILE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captioned pictures in MUSTI's format: musti world makes such a set, musti fetch FILE gets the pictures of one."""
+"""MUSTI's lists of captioned pictures: musti world makes one, musti fetch FILE."""
 
 from __future__ import annotations
 
