@@ -40,7 +40,7 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 LAYERS = [
     {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables"},
     {"models", "zoo"},
-    {"clip", "latents", "lyrics", "metrics", "world"},
+    {"clip", "latents", "lyrics", "metrics", "pairs", "world"},
     {"lab"},
     {"methods", "training", "survey"},
     {"runs"},
