@@ -29,9 +29,10 @@ CONDITION = "clip"  # whose sentences a new prior learns; a trained one says in 
 class PixelSNAILConfig:
     """The architecture of a prior.
 
-    n_embed   codes of its level.  grid  (h, w) cells.  coarser  codes of the level above, whose grid has half the sides; 0: none.
+    n_embed   codes of its level.  grid  (h, w) cells.
+    coarser   codes of the level above, whose grid has half the sides; 0: there is none.
     condition the kind of model whose sentences it reads; embed  the length of such a vector.
-    channels  of every layer; blocks  of `gates` gated blocks each, with causal attention of `heads` heads after them (0: none).
+    channels  of every layer; blocks  of `gates` gated blocks each, then causal attention of `heads` heads (0: none).
     kernel    (rows, columns) of the causal convolutions: what of the rows above, and of the own row to the left, they see.
     """
 
@@ -186,7 +187,7 @@ class PixelSNAIL(nn.Module):
         self.spread.copy_(embeddings.std(0).clamp_min(1e-4))  # 1e-4: far above what fp16 cannot hold
 
     def sentence(self, condition: Tensor | None, n: int, keep: Tensor | None = None) -> Tensor:
-        """What the gates are told (n, hidden) of embeddings (n, D); of none, and where `keep` (n,) is false, the same for all."""
+        """What the gates are told (n, hidden) of embeddings (n, D); without any, and where `keep` (n,) is false, `null`."""
         e = self.null.expand(n, -1)
         if condition is not None:
             if condition.shape != (n, self.config.embed):

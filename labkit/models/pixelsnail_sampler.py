@@ -7,33 +7,20 @@ Convolutional Autoregressive Models", arXiv:1704.06001, for PixelSNAIL). Nor nee
 are complete in every layer when a row begins, so that their taps, nearly all, are taken for the row in one convolution, and the
 few of the own row are left for each cell. All of it lies in a `SamplerState`; logits equal the network's to rounding.
 
-    prior = CachedPrior(model);  state = prior.start(8, condition);  told, untold = prior.logits(state);  prior.push(state, codes)
-
-Guidance as in Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", arXiv:2207.12598:  ℓ = ℓ_∅ + s (ℓ_e − ℓ_∅).
+    prior = CachedPrior(model);  state = prior.start(8, condition)
+    told, untold = prior.logits(state);  prior.push(state, codes)                          # for each cell; see `drawing`
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
-from labkit.models.pixelsnail import CausalConv, PixelSNAIL, bits
-from labkit.spec import Spec
-
-
-class Draw(Spec):
-    """How a level's codes are drawn from its prior."""
-
-    guidance: float = Field(2.0, ge=0, le=20, description="Scale of the sentence's part: 0 without it, 1 as learned, more: beyond")
-    temperature: float = Field(1.0, gt=0, le=5, description="Logits are divided by it: below 1 calmer, above 1 wilder")
-    top_k: int = Field(0, ge=0, le=65536, description="Only the k likeliest codes; 0: all")
-    top_p: float = Field(1.0, gt=0, le=1, description="Only the likeliest codes that together have this probability")
+from labkit.models.pixelsnail import CausalConv, PixelSNAIL
 
 
 @dataclass
@@ -95,7 +82,8 @@ class _Attention:
         bias = torch.cat([asks.bias, keeps.bias]).detach()
         self.own, self.bias = weight[:, :2 * c].T.contiguous(), F.linear(where, weight[:, 2 * c:], bias)
         self.first, self.aux, self.second = (_pointwise(w, b) for w, b in (
-            (merge.first.weight(), merge.first.bias), (merge.aux.weight, merge.aux.bias), (merge.second.weight(), merge.second.bias)))
+            (merge.first.weight(), merge.first.bias), (merge.aux.weight, merge.aux.bias),
+            (merge.second.weight(), merge.second.bias)))
 
     def __call__(self, before: Tensor, value: Tensor, term: Tensor, keys: Tensor, values: Tensor, cell: int) -> Tensor:
         made = torch.addmm(self.bias[cell], torch.cat([before, value], dim=1), self.own)
@@ -134,8 +122,8 @@ class CachedPrior:
 
     @torch.no_grad()
     def start(self, n: int, condition: Tensor | None = None, coarser: Tensor | None = None, both: bool = False) -> SamplerState:
-        """The state before the first of n grids' codes, with sentences' embeddings (n, D) and the coarser level's codes (n, h/2,
-        w/2); `both` also computes without the sentence, for guidance. Raises ValueError on other shapes."""
+        """The state before the first of n grids' codes, with sentences' embeddings (n, D) and the coarser level's codes
+        (n, h/2, w/2); `both` also computes without the sentence, for guidance. Raises ValueError on other shapes."""
         if n < 1 or (both and condition is None):
             raise ValueError(f"n: {n} must be 1 or more" if n < 1 else "both: there is no sentence to leave out")
         told = self.model.sentence(condition, n)
@@ -148,7 +136,8 @@ class CachedPrior:
         heads = [(a.heads, a.width // a.heads) for b in self.model.blocks if (a := b.attention)]
         keys, values = ([told.new_zeros(rows, h, d, cells) for h, d in heads] for _ in range(2))
         maps, above = [c.room(rows, self.grid) for c in self.convs], [told.new_zeros(0) for _ in self.convs]
-        return SamplerState(torch.zeros(n, *self.grid, dtype=torch.long, device=told.device), 0, maps, above, keys, values, terms)
+        codes = torch.zeros(n, *self.grid, dtype=torch.long, device=told.device)
+        return SamplerState(codes, 0, maps, above, keys, values, terms)
 
     @torch.no_grad()
     def logits(self, state: SamplerState) -> tuple[Tensor, Tensor | None]:
@@ -192,85 +181,3 @@ class CachedPrior:
         room = state.maps[0]
         self.convs[0].write(room, self.embedding[codes].repeat(len(room) // len(codes), 1), y, x)
         state.cell += 1
-
-
-def guided(told: Tensor, untold: Tensor | None, scale: float) -> Tensor:
-    """ℓ_∅ + s (ℓ_e − ℓ_∅); without ℓ_∅, ℓ_e as it is."""
-    return told if untold is None else untold + scale * (told - untold)
-
-
-def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Probabilities (B, K), fp32, of logits (B, K): softmax(ℓ/T), of it the k likeliest codes, of these the fewest likeliest
-    whose share is at least p (the nucleus of Holtzman et al. 2020, arXiv:1904.09751). Of equal ones the first are kept."""
-    p = (logits.float() / temperature).softmax(1)
-    if not 0 < top_k < p.shape[1] and top_p >= 1:
-        return p
-    ordered, order = p.sort(1, descending=True, stable=True)
-    if top_k:
-        ordered[:, top_k:] = 0
-    ordered /= ordered.sum(1, keepdim=True)
-    ordered = torch.where(ordered.cumsum(1) - ordered < top_p, ordered, 0)
-    return torch.zeros_like(p).scatter_(1, order, ordered / ordered.sum(1, keepdim=True))
-
-
-def pick(p: Tensor, u: Tensor) -> Tensor:
-    """The codes (B,) at the quantiles u (B,) in [0, 1) of probabilities (B, K): never one of probability 0."""
-    upto = p.cumsum(1, dtype=torch.float64)
-    return torch.searchsorted(upto, (u.to(upto) * upto[:, -1])[:, None], right=True).squeeze(1).clamp(max=p.shape[1] - 1)
-
-
-class Growing:
-    """A level's codes while they are drawn: `codes`, `entropy`, `bits` (B, h, w) each, the first `cell` of them.
-
-    `u` (B, h·w) in [0, 1): the quantile at which each cell's code is taken, so that what one cell was forced to be does not
-    shift the others' luck. `forced` (B, h, w), int64: codes that are given, -1 where they are drawn. Entropy is that of what the
-    code was drawn from, in bits; `bits` is -log2 p of the code for the prior itself, given the sentence: unguided, at temperature
-    1, with all codes allowed. Both are NaN where nothing is drawn yet.
-    """
-
-    def __init__(self, prior: CachedPrior, how: Draw, u: Tensor, condition: Tensor | None = None, coarser: Tensor | None = None,
-                 forced: Tensor | None = None):
-        device = prior.position.device
-        both = how.guidance != 1 and condition is not None
-        self.prior, self.how, self.state = prior, how, prior.start(len(u), condition, coarser, both)
-        self.u, self.codes = u.to(device), self.state.codes
-        self.forced = torch.full_like(self.codes, -1) if forced is None else forced.to(device)
-        if self.forced.shape != self.codes.shape or int(self.forced.max()) >= prior.model.config.n_embed:
-            raise ValueError(f"forced: {tuple(self.forced.shape)} codes up to {int(self.forced.max())} must be "
-                             f"{tuple(self.codes.shape)} and below {prior.model.config.n_embed}")
-        self.entropy, self.bits = (torch.full(self.codes.shape, math.nan, device=device) for _ in range(2))
-
-    @property
-    def cell(self) -> int:
-        """How many codes of each grid are there."""
-        return self.state.cell
-
-    @torch.no_grad()
-    def grow(self, cells: int) -> None:
-        """Draw the next so many cells' codes."""
-        first, forced, seen = self.cell, self.forced.flatten(1), []
-        for cell in range(first, first + cells):
-            told, untold = self.prior.logits(self.state)
-            p = distribution(guided(told, untold, self.how.guidance), self.how.temperature, self.how.top_k, self.how.top_p)
-            given = forced[:, cell]
-            self.prior.push(self.state, torch.where(given < 0, pick(p, self.u[:, cell]), given))
-            seen.append((told, p))
-        if seen:
-            told, p = (torch.stack(some, dim=2) for some in zip(*seen, strict=True))
-            now = slice(first, first + cells)
-            self.entropy.flatten(1)[:, now] = -torch.special.xlogy(p, p).sum(1) / math.log(2)
-            self.bits.flatten(1)[:, now] = bits(told, self.codes.flatten(1)[:, now])
-
-
-def quantiles(n: int, cells: int, rng: torch.Generator) -> Tensor:
-    """Uniform numbers (n, cells) in [0, 1), drawn on the CPU: at single precision, so that none rounds up to 1."""
-    return torch.rand(n, cells, generator=rng).double()
-
-
-def sample_codes(model: PixelSNAIL, how: Draw, rng: torch.Generator, condition: Tensor, coarser: Tensor | None = None,
-                 forced: Tensor | None = None) -> Growing:
-    """All codes of one level for sentences' embeddings (B, D); `rng` is on the CPU."""
-    h, w = model.config.grid
-    level = Growing(CachedPrior(model), how, quantiles(len(condition), h * w, rng), condition, coarser, forced)
-    level.grow(h * w)
-    return level
