@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from labkit.image import ImageInput, to_pil
-from labkit.loop import Made, Step, Values, loop
+from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of
 from labkit.models.pixelsnail_sampler import CachedPrior
@@ -52,8 +52,8 @@ class Inpaint(Spec):
     @model_validator(mode="after")
     def _is_a_rectangle(self):
         if not (self.left < self.right and self.upper < self.lower):
-            raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no rectangle; "
-                             "the first of each pair must be the smaller one")
+            raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no rectangle: "
+                             "the first of each pair must be smaller")
         return self
 
     def anew(self, rows: int, columns: int) -> Tensor:
@@ -81,38 +81,17 @@ class PriorSampling(Prompted):
         vqvae, priors, prompts = lab.vqvae, (lab.prior_top, lab.prior_bottom), parse(self.prompt)
         self._fits(vqvae, priors)
         sentences = [sentence_of(lab, prompts, prior.config.condition) for prior in priors]
-        rng, forced = torch.Generator().manual_seed(self.seed), self._forced(vqvae, priors)
-        luck = [quantiles(1, p.position[0].numel(), rng) for p in priors]
-        counts = [u.shape[1] for u in luck]
-        now = Values(done=0, top=torch.zeros_like(forced[0]), bottom=torch.zeros_like(forced[1]))
-        notices = notices_of(lab, prompts, priors[0].config.condition)
-        levels: list[Growing] = []
-
-        def reach(done: int) -> None:
-            """Draw until so many codes of both levels are there; what an earlier run drew is given."""
-            for k, (prior, how) in enumerate(zip(priors, (self.top, self.bottom), strict=True)):
-                before = sum(counts[:k])
-                if done <= before and k:
-                    return
-                if len(levels) == k:
-                    held = torch.arange(counts[k]).view(forced[k].shape) < now.done - before
-                    given = torch.where(held, (now.top, now.bottom)[k], forced[k])
-                    above = levels[0].codes if k else None
-                    levels.append(Growing(CachedPrior(prior), how, luck[k], sentences[k], above, given))
-                levels[k].grow(min(done - before, counts[k]) - levels[k].cell)
+        notices = tuple(notices_of(lab, prompts, priors[0].config.condition))
+        drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed)
 
         def step(i: int) -> Made:
-            reach((i + 1) * sum(counts) // self.steps)
-            now.done = sum(level.cell for level in levels)
-            now.top, now.bottom = (level.codes.cpu() for level in (*levels, *levels)[:2]) if len(levels) > 1 else (
-                levels[0].codes.cpu(), now.bottom)
-            bits, entropy = (torch.cat([getattr(level, name).flatten() for level in levels]) for name in ("bits", "entropy"))
-            scores = {"bits per code": float(bits.nanmean()), "entropy": float(entropy.nanmean())}
-            return Made(scores, lambda: picture(vqvae, priors, sentences, levels),
-                        {"notices": tuple(notices), **{f"{name} {level}": seen for name in ("codes", "bits", "entropy")
-                                                       for level, seen in zip(LEVELS, maps(levels, name), strict=False)}})
+            drawing.reach((i + 1) * drawing.cells // self.steps)
+            seen = {f"{name} {level}": grid for name in ("codes", "bits", "entropy")
+                    for level, grid in zip(LEVELS, drawing.grids(name), strict=False)}
+            scores = {"bits per code": drawing.mean("bits"), "entropy": drawing.mean("entropy")}
+            return Made(scores, lambda: drawing.picture(vqvae), {"notices": notices, **seen})
 
-        yield from loop(self.steps, {"now": now}, step, self.preview_every, resume)
+        yield from loop(self.steps, {"drawing": drawing}, step, self.preview_every, resume)
 
     def _fits(self, vqvae, priors: tuple[PixelSNAIL, PixelSNAIL]) -> None:
         """Raises `SpecError` where models do not belong together, or there are more steps than codes."""
@@ -136,8 +115,9 @@ class PriorSampling(Prompted):
             x = self.inpaint.picture.tensor() * 2 - 1
             there = vqvae.grids(*x.shape[2:])[0]
             if tuple(there) != grids[0]:
-                raise SpecError(f"inpaint.picture: {x.shape[3]} × {x.shape[2]} pixels have {there[1]} × {there[0]} top codes, these "
-                                f"priors draw {grids[0][1]} × {grids[0][0]}; make it with ImageInput.of(image, width, height)")
+                raise SpecError(f"inpaint.picture: {x.shape[3]} × {x.shape[2]} pixels have {there[1]} × {there[0]} top codes, "
+                                f"these priors draw {grids[0][1]} × {grids[0][0]}; make it with ImageInput.of(image, width, "
+                                "height)")
             with torch.no_grad():
                 codes = vqvae.encode_codes(x.to(next(vqvae.parameters()).device))
             anew = self.inpaint.anew(*grids[0])
@@ -167,22 +147,73 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
     return [line for p in prompts for line in tell(p.text)] + stops * any(p.stop > -torch.inf for p in prompts)
 
 
-def maps(levels: list[Growing], name: str) -> list[Tensor]:
-    """Per level what is known of each cell (h, w): its code, -1 where there is none yet; its bits or entropy, NaN there."""
-    out = []
-    for level in levels:
-        seen = getattr(level, name)[0].cpu().clone()
-        if name == "codes":
-            seen.view(-1)[level.cell:] = -1
-        out.append(seen)
-    return out
+class Drawing:
+    """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it takes
+    the codes that were drawn as given and goes on behind them."""
 
+    def __init__(self, priors: tuple[PixelSNAIL, PixelSNAIL], hows: tuple[Draw, Draw], sentences: list[Tensor],
+                 forced: list[Tensor], seed: int):
+        rng = torch.Generator().manual_seed(seed)
+        self.priors, self.hows, self.sentences = priors, hows, sentences
+        self.luck = [quantiles(1, p.config.grid[0] * p.config.grid[1], rng) for p in priors]
+        self.cells = sum(u.shape[1] for u in self.luck)
+        self._begin(forced)
 
-@torch.no_grad()
-def picture(vqvae, priors: tuple[PixelSNAIL, PixelSNAIL], sentences: list[Tensor], levels: list[Growing]) -> Image.Image:
-    """The picture of what is drawn, and of the likeliest codes where nothing is yet."""
-    top = draft(priors[0], levels[0].codes, levels[0].cell, sentences[0]) if len(levels) == 1 else levels[0].codes
-    started = levels[1].codes if len(levels) > 1 else top.new_zeros(1, *priors[1].config.grid)
-    cell = levels[1].cell if len(levels) > 1 else 0
-    bottom = started if cell == started.numel() else draft(priors[1], started, cell, sentences[1], top)
-    return to_pil((vqvae.decode_codes(top, bottom).clamp(-1, 1) + 1) / 2)
+    def _begin(self, forced: list[Tensor]) -> None:
+        self.forced, self.levels = forced, []
+        self._next_level()
+
+    def _next_level(self) -> None:
+        k = len(self.levels)
+        above = self.levels[-1].codes if k else None
+        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], self.luck[k], self.sentences[k], above,
+                                   self.forced[k]))
+
+    @property
+    def done(self) -> int:
+        """How many codes there are."""
+        return sum(level.cell for level in self.levels)
+
+    def reach(self, done: int) -> None:
+        """Draw until there are so many codes."""
+        top = self.luck[0].shape[1]
+        self.levels[0].grow(min(done, top) - self.levels[0].cell)
+        if done > top:
+            if len(self.levels) == 1:
+                self._next_level()
+            self.levels[1].grow(done - top - self.levels[1].cell)
+
+    def grids(self, name: str) -> list[Tensor]:
+        """Per level that has begun what is known of each cell (h, w): its code, -1 where there is none yet; its bits or entropy,
+        NaN there."""
+        out = [getattr(level, name)[0].cpu().clone() for level in self.levels]
+        for level, seen in zip(self.levels, out, strict=True):
+            if name == "codes":
+                seen.view(-1)[level.cell:] = -1
+        return out
+
+    def mean(self, name: str) -> float:
+        """The mean of bits or entropy over the codes that there are."""
+        return float(torch.cat([getattr(level, name).flatten()[:level.cell] for level in self.levels]).mean())
+
+    @torch.no_grad()
+    def picture(self, vqvae) -> Image.Image:
+        """The picture of the codes that there are, and of the likeliest ones where there are none yet."""
+        codes = [level.codes for level in self.levels]
+        codes += [codes[0].new_zeros(1, *prior.config.grid) for prior in self.priors[len(codes):]]
+        cells = [level.cell for level in self.levels] + [0]
+        for k, prior in enumerate(self.priors):
+            if cells[k] < codes[k].numel():
+                codes[k] = draft(prior, codes[k], cells[k], self.sentences[k], codes[0] if k else None)
+        return to_pil((vqvae.decode_codes(*codes).clamp(-1, 1) + 1) / 2)
+
+    def state_dict(self) -> dict:
+        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels]}
+
+    def load_state_dict(self, state: dict) -> None:
+        forced = list(self.forced)
+        for k, (cell, codes) in enumerate(zip(state["cells"], state["codes"], strict=True)):
+            drawn = torch.arange(codes.numel()).view(codes.shape) < cell
+            forced[k] = torch.where(drawn, codes, forced[k])
+        self._begin(forced)
+        self.reach(sum(state["cells"]))
