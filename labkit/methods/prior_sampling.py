@@ -52,8 +52,8 @@ class Inpaint(Spec):
     @model_validator(mode="after")
     def _is_a_rectangle(self):
         if not (self.left < self.right and self.upper < self.lower):
-            raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no rectangle: "
-                             "the first of each pair must be smaller")
+            raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no "
+                             "rectangle: the first of each pair must be smaller")
         return self
 
     def anew(self, rows: int, columns: int) -> Tensor:
@@ -148,8 +148,8 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
 
 
 class Drawing:
-    """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it takes
-    the codes that were drawn as given and goes on behind them."""
+    """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it
+    takes the codes that were drawn as given and goes on behind them."""
 
     def __init__(self, priors: tuple[PixelSNAIL, PixelSNAIL], hows: tuple[Draw, Draw], sentences: list[Tensor],
                  forced: list[Tensor], seed: int):
@@ -184,8 +184,8 @@ class Drawing:
             self.levels[1].grow(done - top - self.levels[1].cell)
 
     def grids(self, name: str) -> list[Tensor]:
-        """Per level that has begun what is known of each cell (h, w): its code, -1 where there is none yet; its bits or entropy,
-        NaN there."""
+        """Per level that has begun what is known of each cell (h, w): its code, -1 where there is none yet; its bits or
+        entropy, NaN there."""
         out = [getattr(level, name)[0].cpu().clone() for level in self.levels]
         for level, seen in zip(self.levels, out, strict=True):
             if name == "codes":

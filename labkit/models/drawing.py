@@ -40,7 +40,7 @@ def distribution(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     p = (logits.float() / temperature).softmax(1)
     if not 0 < top_k < p.shape[1] and top_p >= 1:
         return p
-    ordered, order = p.sort(1, descending=True, stable=True)
+    ordered, order = p.sort(dim=1, descending=True, stable=True)
     if top_k:
         ordered[:, top_k:] = 0
     ordered /= ordered.sum(1, keepdim=True)
