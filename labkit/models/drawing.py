@@ -83,18 +83,15 @@ class Growing:
     @torch.no_grad()
     def grow(self, cells: int) -> None:
         """Draw the next so many cells' codes."""
-        first, forced, seen = self.cell, self.forced.flatten(1), []
-        for cell in range(first, first + cells):
+        forced, codes, entropy, cost = (t.flatten(1) for t in (self.forced, self.codes, self.entropy, self.bits))
+        for cell in range(self.cell, self.cell + cells):
             told, untold = self.prior.logits(self.state)
             p = distribution(guided(told, untold, self.how.guidance), self.how.temperature, self.how.top_k, self.how.top_p)
             given = forced[:, cell]
             self.prior.push(self.state, torch.where(given < 0, pick(p, self.u[:, cell]), given))
-            seen.append((told, p))
-        if seen:
-            told, p = (torch.stack(some, dim=2) for some in zip(*seen, strict=True))
-            now = slice(first, first + cells)
-            self.entropy.flatten(1)[:, now] = -torch.special.xlogy(p, p).sum(1) / math.log(2)
-            self.bits.flatten(1)[:, now] = bits(told, self.codes.flatten(1)[:, now])
+            # Cell by cell, so that their last digits do not depend on how many are drawn at once.
+            entropy[:, cell] = torch.special.entr(p).sum(1) / math.log(2)
+            cost[:, cell] = bits(told, codes[:, cell])
 
 
 def quantiles(n: int, cells: int, rng: torch.Generator) -> Tensor:
