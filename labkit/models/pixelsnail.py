@@ -175,7 +175,7 @@ class PixelSNAIL(nn.Module):
                 GatedBlock(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, 2 * width, 3, padding=1), width, hidden)
                 for _ in range(2))
         self.blocks = nn.ModuleList(SNAILBlock(config, hidden) for _ in range(config.blocks))
-        self.head = nn.Conv2d(width, config.n_embed, 1)
+        self.head = nn.Linear(width, config.n_embed)
         y, x = (torch.linspace(-0.5, 0.5, n + 1)[:-1] for n in config.grid)
         self.register_buffer("where", torch.cartesian_prod(y, x), persistent=False)
 
@@ -227,7 +227,7 @@ class PixelSNAIL(nn.Module):
         x = self.begin(self.embedding(codes).movedim(-1, 1)) + self.position[:, :rows]
         for block, known in zip(self.blocks, terms, strict=True):
             x = block(x, [term[:, :, :rows] for term in known], self.where[:rows * width])
-        return self.head(F.elu(x))
+        return self.head(F.elu(x).movedim(1, -1)).movedim(-1, 1)
 
     @classmethod
     def from_config(cls, config: dict) -> PixelSNAIL:

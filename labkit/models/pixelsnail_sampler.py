@@ -116,7 +116,6 @@ class CachedPrior:
         self.convs = [_Causal(conv) for conv in convs]
         self.biases = [conv.bias.detach() for conv in convs]
         self.attentions = [_Attention(block, model.where) for block in model.blocks if block.attention]
-        self.head = _pointwise(model.head.weight, model.head.bias)
         self.embedding = model.embedding.weight.detach()
         self.position = model.position.detach().movedim(0, 2).unsqueeze(2)  # (h, w, 1, C)
 
@@ -163,7 +162,7 @@ class CachedPrior:
             if block.attention is not None:
                 attention, keys, values = next(attentions)
                 value = attention(before, value, terms[-1][y, x], keys, values, state.cell)
-        out, n = _product(F.elu(value), self.head), len(state.codes)
+        out, n = self.model.head(F.elu(value)), len(state.codes)
         return out[:n], out[n:] if len(out) > n else None
 
     def _look_up(self, state: SamplerState, y: int) -> None:

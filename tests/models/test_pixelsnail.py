@@ -46,7 +46,7 @@ def test_logits_depend_on_earlier_codes_and_on_no_others(level):
         y = model.begin(x) + model.position
         for block, known in zip(model.blocks, terms, strict=True):
             y = block(y, known, model.where)
-        return model.head(F.elu(y))
+        return model.head(F.elu(y).movedim(1, -1)).movedim(-1, 1)
 
     assert torch.equal(logits(), model(codes, e, coarser))
     for cell in range(24):
@@ -98,11 +98,10 @@ def test_the_sentence_enters_every_gate_and_the_coarser_codes_too(level):
             other[b][k] = other[b][k] + torch.randn(other[b][k].shape[1], 1, 1)
             assert (model.of_rows(codes, other) - plain).abs().max() > 1e-4, f"gate {k} of block {b} counts"
     for name, gate in gates.items():
-        told = model.condition if hasattr(model, "condition") else gate.condition
-        kept = told.weight.data.clone()
-        told.weight.data = torch.zeros_like(kept)
+        kept = gate.condition.weight.data.clone()
+        gate.condition.weight.data = torch.zeros_like(kept)
         assert (model(codes, e, coarser) - plain).abs().max() > 1e-5, f"{name} is told the sentence"
-        told.weight.data = kept
+        gate.condition.weight.data = kept
     if coarser is not None:
         changed = coarser.clone()
         changed[:, 0, 0] = (changed[:, 0, 0] + 1) % 7
