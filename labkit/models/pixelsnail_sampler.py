@@ -59,8 +59,8 @@ class _Causal:
         return self.own.new_zeros(n, grid[0] + self.rows - 1, grid[1] + self.columns - 1, self.inward)
 
     def of_above(self, room: Tensor, y: int) -> Tensor | float:
-        """What the rows above give to each cell of a row (w, R, out)."""
-        if self.over is None:
+        """What the rows above give to each cell of a row (w, R, out); 0 where there are none."""
+        if self.over is None or y == 0:
             return 0.0
         return F.conv2d(room[:, y:y + self.rows - 1].movedim(3, 1), self.over).squeeze(2).permute(2, 0, 1)
 
