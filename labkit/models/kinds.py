@@ -135,6 +135,11 @@ _ALL = (
          "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
          megabytes=2, load="labkit.models.judge:load_perceptual", models=(("", "labkit.models.judge:VGGClassifier"),),
          training="labkit.training.classifier:TrainPerceptual", evaluation="labkit.evaluation.models:perceptual_figures"),
+    Kind("blip", "Pocket BLIP", "transformers' BLIP classes over the pocket CLIP's convolutional trunk (`labkit/models/blip.py`)",
+         "It reads and writes the captions of the picture world and no others. Its trunk began as the pocket CLIP's, so the two "
+         "are not independent of one another; the judge is of both.",
+         megabytes=8, load="labkit.clip.blip:load_blip", net="net", models=(("", "labkit.models.blip:PocketBLIP"),),
+         training="labkit.training.blip:TrainBLIP", evaluation="labkit.evaluation.blip:blip_figures"),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 
