@@ -96,9 +96,10 @@ class BLIP:
         """A caption of each picture: the likeliest word after word, or the best of `beams`."""
         self._needs("captioner", "captions")
         captioner, out = self.net.captioner, []
+        longest = min(LONGEST, captioner.config.text_config.max_position_embeddings - 1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             for part in self.prepare(pictures).split(PER_PASS):
-                ids = captioner.generate(pixel_values=part, max_new_tokens=LONGEST, num_beams=beams, do_sample=False)
+                ids = captioner.generate(pixel_values=part, max_new_tokens=longest, num_beams=beams, do_sample=False)
                 out += [self.tokenizer.decode(row) for row in ids]
         return out
 

@@ -77,7 +77,7 @@ class TrainBLIP(Training):
             x = blurred(bank.images(index), rng.torch).to(device)
             with cast:
                 states = model.states(x)
-                told = matching_losses(model, states, ids, mask, owner, match, fits.repeat(1, 2), rng.torch)
+                told = matching_losses(model, states, ids, mask, owner, match, fits, rng.torch)
                 told["lm"] = model.lm_loss(states, *whole)
             total = told["itc"] + told["itm"] + told["lm"]
             if teacher is not None and i < self.distil * self.steps:

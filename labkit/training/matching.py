@@ -52,18 +52,17 @@ def matching_losses(net: BLIPNet, states: Tensor, ids: Tensor, mask: Tensor, own
     """ITC and ITM of a batch of labelled pairs, and the share of the labelled pairs that ITM told right.
 
     states  (B, P, C) of the pictures.  ids, mask  (T, L) of the texts.  owner  (T,) each text's picture.  match  (T,) bool: is
-    the pair one that matches?  fits  (B, T) bool: which texts are known to fit which pictures.
+    the pair one that matches?  fits  (B, T⁺) bool: which texts of matching pairs are known to fit which pictures.
     ITC sees the texts of matching pairs. ITM sees every pair, and for each of these texts a picture that does not fit though
     the vectors are close; likewise a text for each picture that no labelled pair gives one.
     """
     image, true = net.image_vectors(states), match.nonzero().squeeze(1)
     text = net.text_vectors(ids[true], mask[true])
-    known = fits[:, true]
-    itc = itc_loss(image, text, known, net.temperature)
+    itc = itc_loss(image, text, fits, net.temperature)
     closeness = image.detach() @ text.detach().T / net.temperature.detach()
     lacking = torch.ones(len(states), dtype=torch.bool, device=states.device).index_fill(0, owner[~match], False).nonzero()[:, 0]
-    row, text_of = (t.to(states.device) for t in hard_negatives(closeness[lacking], known[lacking], rng))
-    column, picture_of = (t.to(states.device) for t in hard_negatives(closeness.T, known.T, rng))
+    row, text_of = (t.to(states.device) for t in hard_negatives(closeness[lacking], fits[lacking], rng))
+    column, picture_of = (t.to(states.device) for t in hard_negatives(closeness.T, fits.T, rng))
     pictures = torch.cat([owner, lacking[row], picture_of])
     texts = torch.cat([torch.arange(len(ids), device=states.device), true[text_of], true[column]])
     label = torch.cat([match, match.new_zeros(len(pictures) - len(match))])
