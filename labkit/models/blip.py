@@ -1,4 +1,4 @@
-"""BLIP over transformers' classes: one vision tower, a text encoder that also looks at the picture, and a decoder that captions.
+"""BLIP over transformers' classes: a vision tower, a text encoder that also looks at the picture, a decoder that captions.
 
 Li et al. 2022, "BLIP: Bootstrapping Language-Image Pre-training for Unified Vision-Language Understanding and Generation". The
 text transformer has three uses, told apart by the first token: [CLS], text alone (contrastive, ITC); [ENC], text that looks at

@@ -69,21 +69,16 @@ def load_published(name: str, device: torch.device | str = "cpu") -> tuple[Publi
         folder = _folder(one.strip())
         model = _model(folder)
         if type(model) in parts:
-            raise WeightsError(f"blip: '{plain(name, 200)}' names two of a kind, {type(model).__name__}; name one that matches and "
-                               "one that captions")
+            raise WeightsError(f"blip: '{plain(name, 200)}' names two of a kind, {type(model).__name__}; name one that "
+                               "matches and one that captions")
         parts[type(model)] = model
         seen = _preprocessing(folder, model.config)
         if about not in (None, seen):
-            raise WeightsError(f"blip: '{plain(name, 200)}': the two read pictures differently, {about} and {seen}; load each in "
-                               "a lab of its own")
+            raise WeightsError(f"blip: '{plain(name, 200)}': the two read pictures differently, {about} and {seen}; load each "
+                               "in a lab of its own")
         about, tokenizer = seen, tokenizer or _tokenizer(folder, model.config)
     net = PublishedBLIP(*(parts.get(cls) for cls in CLASSES.values()))
     return net.to(device).eval().requires_grad_(False), tokenizer, about
-
-
-def bare(name: str) -> nn.Module:
-    """The architecture of a published base model, without its weights."""
-    return CLASSES["BlipForConditionalGeneration" if "captioning" in name else "BlipForImageTextRetrieval"](BlipConfig())
 
 
 def _folder(name: str) -> Path:

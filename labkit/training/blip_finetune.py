@@ -68,8 +68,8 @@ def pair_set(pairs: Sequence[Pair], text: str, size: int) -> PairSet:
         texts.append(said)
         match.append(pair.match)
     if not pictures:
-        raise SpecError(f"pairs: none of the {len(pairs)} is labelled, has a {text} and its picture at hand; fetch the pictures "
-                        "first (`python -m labkit musti fetch`)")
+        raise SpecError(f"pairs: none of the {len(pairs)} is labelled, has a {text} and its picture at hand; fetch the "
+                        "pictures first (`python -m labkit musti fetch`)")
     return PairSet(torch.cat(pictures), np.array(owner), texts, np.array(match))
 
 
@@ -77,8 +77,9 @@ def world_pairs(scenes: int, seed: int, size: int) -> PairSet:
     """Scenes of the picture world with one true and one false caption each."""
     bank, rng = scene_bank("train", scenes), np.random.default_rng([seed, 82])
     found = [contrast(bank.scene(k), rng) for k in range(len(bank))]
-    x = torch.from_numpy(np.ascontiguousarray(bank.pixels)).permute(0, 3, 1, 2)
-    x = x if x.shape[-1] == size else nn.functional.interpolate(x.float(), size, mode="bicubic", antialias=True).clamp(0, 255).byte()
+    x = torch.from_numpy(np.array(bank.pixels)).permute(0, 3, 1, 2)
+    if x.shape[-1] != size:
+        x = nn.functional.interpolate(x.float(), size, mode="bicubic", antialias=True).clamp(0, 255).round().byte()
     return PairSet(x, np.repeat(np.arange(len(bank)), 2), [t for c in found for t in (c.right, c.wrong)],
                    np.tile([True, False], len(bank)))
 

@@ -31,7 +31,7 @@ def _soft_cross_entropy(logits: Tensor, fits: Tensor) -> Tensor:
 
 
 def hard_negatives(logits: Tensor, fits: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """For each row one column that does not fit, drawn by softmax(logits): (rows, columns). Rows in which all fits have none."""
+    """For each row one column that does not fit, drawn by softmax(logits): (rows, columns). Where all fits there is none."""
     weights = logits.detach().float().cpu().masked_fill(fits.cpu(), -torch.inf)
     rows = (~fits.cpu()).any(1).nonzero().squeeze(1)
     if not len(rows):
@@ -60,7 +60,8 @@ def matching_losses(net: BLIPNet, states: Tensor, ids: Tensor, mask: Tensor, own
     text = net.text_vectors(ids[true], mask[true])
     itc = itc_loss(image, text, fits, net.temperature)
     closeness = image.detach() @ text.detach().T / net.temperature.detach()
-    lacking = torch.ones(len(states), dtype=torch.bool, device=states.device).index_fill(0, owner[~match], False).nonzero()[:, 0]
+    denied = torch.zeros(len(states), dtype=torch.bool, device=states.device).index_fill(0, owner[~match], True)
+    lacking = (~denied).nonzero().squeeze(1)
     row, text_of = (t.to(states.device) for t in hard_negatives(closeness[lacking], fits[lacking], rng))
     column, picture_of = (t.to(states.device) for t in hard_negatives(closeness.T, fits.T, rng))
     pictures = torch.cat([owner, lacking[row], picture_of])

@@ -70,8 +70,8 @@ class TinyLab(Lab):
             gan = PocketGAN(GAN).eval().requires_grad_(False)
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
-        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan, "blip": tiny_blip(),
-                         "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
+        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
+                         "blip": tiny_blip(), "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
 
 
 def pocket_lab(missing, kinds) -> Lab:
