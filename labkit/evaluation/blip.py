@@ -23,6 +23,7 @@ from labkit.world import Scene, classes, read
 from labkit.world.contrast import ATTRIBUTES, Contrast, contrast
 
 PART = 250  # pictures at once
+DEALS = 20  # of answers to other pairs: on a card no interval is shown
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class PairReport:
 
 
 def report_on_pairs(blip: BLIP, pictures: torch.Tensor | Sequence[Image.Image], texts: list[str], labels: Sequence[bool],
-                    groups: Sequence | None = None, threshold: float = 0.5) -> PairReport:
+                    groups: Sequence | None = None, threshold: float = 0.5,
+                    draws: int = 1000) -> PairReport:
     """Scores of labelled pairs: a picture (in [0, 1], or PIL) and a text each, a label, and the picture's id in `groups`, where
-    several pairs share one. Leave unlabelled pairs out. Raises ValueError where all labels are the same."""
+    several pairs share one; `draws` of the intervals' resampling. Leave unlabelled pairs out. Raises ValueError where all labels
+    are the same."""
     probabilities, cosines = _asked(blip, pictures, texts)
     labels = np.asarray(labels, dtype=bool)
     similarity = similarity_table(cosines, labels)
-    return PairReport(pair_table(labels, probabilities, threshold, groups), similarity, notices_of(similarity))
+    return PairReport(pair_table(labels, probabilities, threshold, groups, draws), similarity, notices_of(similarity))
 
 
 @torch.no_grad()
@@ -130,7 +133,7 @@ def blip_figures(lab, n: int) -> dict:
     asked = {name: ask(lab.blip, bank) for name, bank in banks.items()}
     both = asked["all"]
     labels = np.tile([True, False], n)
-    scores = pair_table(labels, both.match.ravel(), groups=np.repeat(np.arange(n), 2))
+    scores = pair_table(labels, both.match.ravel(), groups=np.repeat(np.arange(n), 2), draws=DEALS)
     similarity = similarity_table(both.cosine.ravel(), labels)
     digits = similarity.drop(columns="n").map(lambda v: f"{v:.3f}").assign(n=similarity["n"])
     return {"Matching: a true caption, and one that is false in one attribute": matching_table(asked),

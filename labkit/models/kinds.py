@@ -138,7 +138,7 @@ _ALL = (
     Kind("blip", "Pocket BLIP",
          "transformers' BLIP classes over the pocket CLIP's convolutional trunk (`labkit/models/blip.py`)",
          "It reads and writes the captions of the picture world and no others. Its trunk began as the pocket CLIP's, so the "
-         "two are not independent; the judge is of both. Its match probability is that of a world where one pair in two matches.",
+         "two are not independent; the judge is of both. Its match probability is that of a world where every other pair fits.",
          megabytes=8, load="labkit.clip.blip:load_blip", net="net", models=(("", "labkit.models.blip:PocketBLIP"),),
          training="labkit.training.blip:TrainBLIP", evaluation="labkit.evaluation.blip:blip_figures",
          help="BLIP: pocket, or as in Salesforce/blip-itm-base-coco+Salesforce/blip-image-captioning-base"),

@@ -78,12 +78,12 @@ def test_a_report_on_pairs_has_its_baselines_and_notices_a_vector_compared_with_
     knowing, rng = Knowing(bank), np.random.default_rng(11)
     found = [contrast(bank.scene(k), rng) for k in range(20)]
     texts, x = [t for c in found for t in (c.right, c.wrong)], (bank.images(np.repeat(np.arange(20), 2)) + 1) / 2
-    report = report_on_pairs(knowing, x, texts, [True, False] * 20, np.repeat(np.arange(20), 2))
+    report = report_on_pairs(knowing, x, texts, [True, False] * 20, np.repeat(np.arange(20), 2), draws=30)
     assert report.scores.loc["ours", "accuracy"] == 1 and report.scores.loc["majority", "accuracy"] == 0.5
     assert 0.3 < report.scores.loc["shuffled", "accuracy"] < 0.7
     assert report.similarity.loc["matching", "mean"] == pytest.approx(0.8) and not report.notices
     knowing.encode_text = lambda texts: torch.eye(2)[torch.zeros(len(texts), dtype=torch.long)]
-    assert "compared with itself" in report_on_pairs(knowing, x, texts, [True, False] * 20).notices[0]
+    assert "compared with itself" in report_on_pairs(knowing, x, texts, [True, False] * 20, draws=20).notices[0]
 
 
 def test_figures_of_a_lab_go_onto_a_card():
