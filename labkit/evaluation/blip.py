@@ -37,11 +37,10 @@ class PairReport:
 
 
 def report_on_pairs(blip: BLIP, pictures: torch.Tensor | Sequence[Image.Image], texts: list[str], labels: Sequence[bool],
-                    groups: Sequence | None = None, threshold: float = 0.5,
-                    draws: int = 1000) -> PairReport:
+                    groups: Sequence | None = None, threshold: float = 0.5, draws: int = 1000) -> PairReport:
     """Scores of labelled pairs: a picture (in [0, 1], or PIL) and a text each, a label, and the picture's id in `groups`, where
-    several pairs share one; `draws` of the intervals' resampling. Leave unlabelled pairs out. Raises ValueError where all labels
-    are the same."""
+    several pairs share one; `draws` of the intervals' resampling. Leave unlabelled pairs out. Raises ValueError where all are
+    labelled the same."""
     probabilities, cosines = _asked(blip, pictures, texts)
     labels = np.asarray(labels, dtype=bool)
     similarity = similarity_table(cosines, labels)

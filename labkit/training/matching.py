@@ -32,7 +32,8 @@ def _soft_cross_entropy(logits: Tensor, fits: Tensor) -> Tensor:
 
 def hard_negatives(logits: Tensor, fits: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """For each row one column that does not fit, drawn by softmax(logits): (rows, columns). Where all fits there is none."""
-    weights = logits.detach().float().cpu().masked_fill(fits.cpu(), -torch.inf)
+    weights = logits.detach().float().cpu().nan_to_num()  # a NaN ends the run by its loss, not by a draw
+    weights = weights.masked_fill(fits.cpu(), -torch.inf)
     rows = (~fits.cpu()).any(1).nonzero().squeeze(1)
     if not len(rows):
         return rows, rows

@@ -47,7 +47,7 @@ def test_who_knows_everything_gets_it_all_and_who_believes_everything_half():
     knowing = Knowing(bank)
     asked = ask(knowing, bank)
     table = matching_table({"all": asked})
-    assert (table[["accuracy", "true", "false", "true before false"]] == 1).all(None) and table.loc["all", "n"] == 60
+    assert (table[["accuracy", "true", "false", "true before false"]] == 1).all(axis=None) and table.loc["all", "n"] == 60
     assert table.filter(like="wrong ", axis=0)["n"].sum() == 60
     knowing.match = lambda x, texts: torch.full((len(texts),), 0.7)
     gullible = matching_table({"all": ask(knowing, bank)}).loc["all"]
