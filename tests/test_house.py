@@ -160,8 +160,7 @@ def test_what_is_imported_is_asked_for():
 
 # Asked for by name though none of our files imports them: what they are for.
 FOR_OTHERS = {
-    "einops": "taming.modules", "transformers": "open_clip's tokenizers of "
-    "Hugging Face", "jupyterlab": "make lab", "ipykernel": "the notebooks' kernel", "pytest-xdist": "make test",
+    "einops": "taming.modules", "jupyterlab": "make lab", "ipykernel": "the notebooks' kernel", "pytest-xdist": "make test",
     "ruff": "make test",
 }  # fmt: skip
 
