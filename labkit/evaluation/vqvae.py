@@ -2,7 +2,7 @@
 
     python -m labkit evaluate vqvae
 
-PSNR and MSE are of pictures in [-1, 1] (range 2: PSNR = 10 log10(4 / MSE)); of pictures in [0, 1] the MSE would be a quarter and
+PSNR and MSE are of pictures in [-1, 1] (range 2: PSNR = 10 log10(4 / MSE)); of ones in [0, 1] the MSE would be a quarter and
 the PSNR the same.
 """
 
@@ -45,7 +45,7 @@ def collapse(codes: list[Tensor], n_embed: int) -> pd.DataFrame:
 
 @torch.no_grad()
 def reconstruction_table(lab, n: int = 2000) -> tuple[pd.DataFrame, list[Tensor]]:
-    """MSE, PSNR, SSIM and the judge's "same subject" of `n` unseen scenes of each split, of a constant picture (each scene's own
+    """MSE, PSNR, SSIM and the judge's "same subject" of `n` unseen scenes of each split, of a constant picture (a scene's own
     mean colour) beside them; and the codes of both levels."""
     table, codes = {}, []
     for split in ("test", "held"):
@@ -78,7 +78,7 @@ def vqvae_figures(lab, n: int) -> dict:
 
 @torch.no_grad()
 def level_panel(model, pictures: Tensor) -> Image.Image:
-    """What each level carries. A column a picture (B, 3, H, W) in [-1, 1], B ≥ 2; rows: the picture, both levels, the top alone,
+    """What each level carries. A column a picture (B, 3, H, W) in [-1, 1], B ≥ 2; rows: the picture, both levels, top alone,
     the bottom alone (the other level's vectors are their mean), and its top with the next picture's bottom."""
     (top, bottom), _ = model.encode(pictures)
     no_top, no_bottom = (level.mean((0, 2, 3), keepdim=True).expand_as(level) for level in (top, bottom))

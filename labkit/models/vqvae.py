@@ -136,7 +136,7 @@ class VQVAE(nn.Module):
         """Codes of both levels → pictures, not clamped."""
         return self.decode(lookup(self.codebook(0), top), lookup(self.codebook(1), bottom), condition)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """In training: pictures → reconstructions, codes, and each level's commitment loss; the codebooks move."""
         (top, bottom), codes, lost = self._encode(x, condition, lambda level, h: self.quantisers[level](h))
         return self.decode(top, bottom, condition), codes, lost

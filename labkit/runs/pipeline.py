@@ -1,7 +1,7 @@
 """Stages that build on one another, each into a folder of its own: what is done stays done, what was cut goes on.
 
 A stage's key is the hash of what decides it: its spec, its code's version, and the keys of the stages it builds on. Its folder
-bears the key, so that another spec is another folder: nothing is overwritten, and going back finds the old work done. A stage is
+bears the key, so that another spec is another folder: nothing is overwritten, and going back finds the old work. A stage is
 
     done     its record and products are there, and the products' sha256 are those of the record
     damaged  a product is missing or has changed since: it is made again
@@ -36,8 +36,8 @@ class Stage:
     name, what  a word, and a line on what it makes.     needs  names of the stages that it builds on.
     spec        what decides it (JSON by `Spec.to_json`), or plain values.
     products    its files, by their names in its folder.
-    make        does it: `make(folder, {name: folder of a needed stage})` yields lines of progress and leaves the products. Called
-                again on the same folder after a cut, it goes on.
+    make        does it: `make(folder, {name: folder of a needed stage})` yields lines of progress and leaves the products.
+                Called again on the same folder after a cut, it goes on.
     cost        what it will take, in words: "3,000 steps of 64 pictures".
     """
 
@@ -81,7 +81,7 @@ class Pipeline:
         """done, damaged, begun, stale or to do (see above)."""
         record, place = self.record(name), self.place(name)
         if record is not None:
-            whole = all((place / p).is_file() and sha256_of(place / p) == known for p, known in record["products"].items())
+            whole = all((place / p).is_file() and sha256_of(place / p) == sha for p, sha in record["products"].items())
             return "done" if whole and set(record["products"]) == set(self.stages[name].products) else "damaged"
         if place.is_dir() and any(place.iterdir()):
             return "begun"
@@ -89,7 +89,7 @@ class Pipeline:
         return "stale" if any((p / RECORD).is_file() for p in others) else "to do"
 
     def wanted(self, *names: str) -> list[str]:
-        """The stages that `names` (all, without any) need, themselves among them, in order. Raises SpecError on an unknown one."""
+        """`names` (all, without any) and the stages that they need, in order. Raises SpecError on an unknown one."""
         if unknown := [n for n in names if n not in self.stages]:
             raise SpecError(f"stage: {', '.join(unknown)} is none of {', '.join(self.stages)}")
         found = set(names or self.stages)
@@ -99,7 +99,7 @@ class Pipeline:
         return [name for name in self.stages if name in found]
 
     def run(self, *names: str) -> Iterator[tuple[str, str]]:
-        """Do what of the wanted stages is not done: yields (stage, line of progress). What was cut goes on when called again."""
+        """Do what of the wanted stages is not done: yields (stage, line of progress). What was cut goes on."""
         for name in self.wanted(*names):
             if self.state(name) == "done":
                 yield name, "done before"
@@ -111,7 +111,8 @@ class Pipeline:
                 yield name, line
             if missing := [p for p in stage.products if not (place / p).is_file()]:
                 raise RuntimeError(f"{name}: ended without {', '.join(missing)} in {place}")
-            record = {"stage": name, "seconds": round(time.perf_counter() - started, 1), "ended": time.strftime("%Y-%m-%d %H:%M"),
+            seconds = round(time.perf_counter() - started, 1)
+            record = {"stage": name, "seconds": seconds, "ended": time.strftime("%Y-%m-%d %H:%M"),
                       "products": {p: sha256_of(place / p) for p in stage.products}}
             write_atomically(place / RECORD, json.dumps(record, indent=1).encode())
             yield name, f"done in {record['seconds']:.0f} s"

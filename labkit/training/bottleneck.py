@@ -1,6 +1,6 @@
 """Train the conditional VAE with an information bottleneck (see `labkit.models.bottleneck`).
 
-    L = mean over pixels of (x̂ − x)² + β / D · KL,   D the number of pixels' values: β = 1 is the VAE's bound for a variance of 1/2
+    L = mean over pixels of (x̂ − x)² + β / D · KL,   D the number of pixels' values: β = 1 is the VAE's bound for variance 1/2
 """
 
 from __future__ import annotations

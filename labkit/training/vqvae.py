@@ -2,8 +2,8 @@
 
     L = E ‖x̂ − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
 
-The codebooks start as k-means of the first batch, and what is chosen less than `dead_below` times a step becomes a vector of the
-current batch: left alone, codes that miss the first steps never come back. With `told` the vectors of BLIP (or CLIP)
+The codebooks start as k-means of the first batch, and what is chosen less than `dead_below` times a step becomes a vector of
+the current batch: left alone, codes that miss the first steps never come back. With `told` the vectors of BLIP (or CLIP)
 condition encoder and decoder, as the codes report has it.
 """
 
