@@ -18,7 +18,7 @@ from PIL import Image
 from labkit.evaluation.cells import Study, paint_cells
 from labkit.evaluation.painting import prompt_of
 from labkit.image import ImageInput
-from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.methods.vqgan_clip import VQGANCLIP, Canvas
 from labkit.world import Scene, classes, read, render, sample_scene, words
 
 # The report's own prompts, few words and many.
@@ -28,7 +28,8 @@ MANY_WORDS = ("a house with realistic style",
               "A realistic looking dog sitting in a dark corner against a wall, with an overall color scheme in cool tones",
               "A colourful cubist painting of a parrot in a cage")
 ITERATIONS = (2, 5, 10, 25, 50, 100, 200)
-PAINT = VQGANCLIP(prompt="-")
+# One start each: what is studied shall show, and not what choosing among starts makes of it.
+PAINT = VQGANCLIP(prompt="-", canvas=Canvas(tries=1))
 
 
 def initial_image_study(lab, prompts: Sequence[str] = ("a house", "a dog"), seeds: Sequence[int] = (0,),
