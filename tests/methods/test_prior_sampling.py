@@ -12,7 +12,7 @@ from labkit.models.drawing import Draw
 from labkit.models.kinds import KINDS
 from labkit.models.pixelsnail import bits_per_code, condition_of
 from labkit.prompt import parse
-from labkit.spec import SpecError
+from labkit.spec import METHODS, SpecError
 from tests.conformance import pixels, test_methods
 from tests.models.priors import RECORDS, PriorLab, prior
 
@@ -24,6 +24,8 @@ def records():
     with pytest.MonkeyPatch.context() as patch:
         for name, record in RECORDS.items():
             patch.setitem(KINDS, name, record)
+        patch.setitem(METHODS, "PriorSampling", PriorSampling)  # not listed, and not replayed, before its weights are shipped
+        patch.setitem(test_methods.OURS, "PriorSampling", PriorSampling)
         yield
 
 

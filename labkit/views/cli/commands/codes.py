@@ -25,7 +25,7 @@ class CodesOptions:
     action: Positional[Annotated[Literal["extract", "inspect"], arg(help="What to do")]]
     source: Positional[Annotated[str, arg(metavar="SOURCE", help="A MUSTI list (.json) or a captioned folder; or the store")]]
     out: Annotated[str, arg(metavar="FILE.lmdb", help="The store; one that was cut is gone on with")] = "out/codes.lmdb"
-    kind: Annotated[str, arg(metavar="KIND", help="Kind of the model, as in vqvae, vqgan")] = "vqvae"
+    kind: Annotated[str, arg(metavar="KIND", help="Kind of the model, as in vqgan")] = "vqgan"
     name: Annotated[str, arg(metavar="NAME", help="Which of that kind: pocket, a name of the zoo, a file")] = "pocket"
     size: Annotated[int, arg(help="Side of the square that each picture is cut to, in pixels")] = 64
     split: Annotated[str, arg(metavar="NAME", help="What the store says of its split")] = ""
