@@ -19,8 +19,10 @@ from labkit.views.cli.terminal import DONE, say
 
 @dataclass
 class CodesOptions:
-    """Codes of pictures: `codes extract SOURCE` encodes them, `codes inspect FILE` says what is in a store and looks at every
-    record's checksum."""
+    """Codes of pictures.
+
+    `codes extract SOURCE` encodes them, `codes inspect FILE` says what is in a store.
+    """
 
     action: Positional[Annotated[Literal["extract", "inspect"], arg(help="What to do")]]
     source: Positional[Annotated[str, arg(metavar="SOURCE", help="A MUSTI list (.json) or a captioned folder; or the store")]]

@@ -17,8 +17,11 @@ from labkit.views.cli.terminal import DONE, say
 
 @dataclass
 class MustiOptions:
-    """Captioned pictures in MUSTI's format: `musti world` draws such a set of the picture world, with texts that match and
-    texts that do not; `musti fetch FILE.json` counts the labels of a list, gets its pictures and reports dead links."""
+    """Captioned pictures in MUSTI's format.
+
+    `musti world` draws such a set of the picture world, with texts that match and that do not.
+    `musti fetch FILE.json` counts a list's labels, gets its pictures and reports dead links.
+    """
 
     action: Positional[Annotated[Literal["world", "fetch"], arg(help="What to do")]]
     file: Positional[Annotated[str | None, maybe("The list to fetch", "FILE.json")]] = None
