@@ -43,7 +43,7 @@ class Projection(Measure):
 
     space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's, or a VQGAN's latent: its mean, all of "
                                                                "it, or how often each code is used")
-    way: Way = Field("tsne", description="pca: the directions of most variance; tsne: neighbours stay neighbours")
+    way: Way = Field("pca", description="pca: the directions of most variance; tsne: neighbours stay neighbours")
     perplexity: float = Field(30.0, gt=1, le=500, description="Of t-SNE: about how many neighbours a picture has; needs 3 × "
                                                               "as many pictures")
     seed: Seed = 0

@@ -24,7 +24,7 @@ def folder(here):
 
 def test_pictures_of_unequal_sizes_become_linked_maps(lab, folder, here, capsys):
     (here / "c.csv").write_text("file_name,text,year\na/0<b>.png,=first,1990\n")
-    command = ["project", "pictures", "--perplexity", "2", "--beside", "vqgan-mean/pca", "--captions", "c.csv", "--out",
+    command = ["project", "pictures", "--way", "tsne", "--perplexity", "2", "--beside", "vqgan-mean/pca", "--captions", "c.csv", "--out",
                "m.html", "--csv", "m.csv", "--png", "m.png"]
     assert main(command) == 0
     said = capsys.readouterr()
@@ -38,7 +38,7 @@ def test_pictures_of_unequal_sizes_become_linked_maps(lab, folder, here, capsys)
 
 
 @pytest.mark.parametrize(("args", "said"), [
-    (["pictures"], "pictures: perplexity: 30 needs 91 points"),
+    (["pictures", "--way", "tsne"], "pictures: perplexity: 30 needs 91 points"),
     (["pictures", "--way", "pca", "--beside", "vqgan-flat/tsne"], "perplexity: 30 needs 91 points"),
     (["pictures", "--way", "pca", "--beside", "clip/umap"], "--beside: clip/umap: way"),
     (["pictures", "--way", "pca", "--captions", "none.csv"], "none.csv: no such file"),
