@@ -24,7 +24,8 @@ def folder(here):
 
 def test_pictures_of_unequal_sizes_become_linked_maps(lab, folder, here, capsys):
     (here / "c.csv").write_text("file_name,text,year\na/0<b>.png,=first,1990\n")
-    command = ["project", "pictures", "--way", "tsne", "--perplexity", "2", "--beside", "vqgan-mean/pca", "--captions", "c.csv", "--out",
+    command = ["project", "pictures", "--way", "tsne",
+               "--perplexity", "2", "--beside", "vqgan-mean/pca", "--captions", "c.csv", "--out",
                "m.html", "--csv", "m.csv", "--png", "m.png"]
     assert main(command) == 0
     said = capsys.readouterr()
