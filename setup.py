@@ -16,7 +16,7 @@ def requirements(text: str) -> list[str]:
 setup(
     packages=[*find_namespace_packages(include=["labkit", "labkit.*"]), "labkit._data"],
     package_dir={"labkit._data": "data"},
-    package_data={"labkit._data": ["**/*"]},
+    package_data={"labkit._data": ["**/*"], "labkit.views.explorer": ["page.html", "page.css", "page.js"]},
     install_requires=requirements(runtime),
     extras_require={"test": requirements(tests.partition("\n")[2]), "postgres": ["psycopg[binary]>=3.2"],
                     "russian": ["pymorphy3>=2.0"]},

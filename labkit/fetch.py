@@ -1,8 +1,9 @@
 """Downloading one file so that it is whole, checked and never fetched twice.
 
-Several sources are tried in order. What has arrived lies in a `.part` file beside the target and is resumed
-by an HTTP range request (RFC 9110, `If-Range` guards against a file that changed meanwhile); the finished
-file is hashed and only then renamed into place, so a target that exists is complete.
+Several sources are tried in order, and again where that may help, within limits of size and time. What has
+arrived lies in a `.part` file beside the target and is resumed by an HTTP range request (RFC 9110, `If-Range`
+guards against a file that changed meanwhile); the finished file is hashed and only then renamed into place,
+so a target that exists is complete.
 """
 
 import hashlib
@@ -10,10 +11,12 @@ import http.client
 import json
 import logging
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -30,15 +33,34 @@ Progress = Callable[[int, int | None], None]
 
 
 class DownloadError(OSError):
-    """No source gave the file; `tried` pairs each source with its error."""
+    """No source gave the file; `tried` pairs each source with its error. `final`: trying again later will not help."""
 
-    def __init__(self, tried: list[tuple[str, str]]) -> None:
+    def __init__(self, tried: list[tuple[str, str]], final: bool = False) -> None:
         super().__init__("; ".join(f"{url}: {error}" for url, error in tried) or "no source is known")
-        self.tried = tried
+        self.tried, self.final = tried, final
 
 
 class _SourceError(OSError):
-    """This source will not do; another may."""
+    """This source will not do; another may. `final`: it will not do later either."""
+
+    def __init__(self, words: str, final: bool = False) -> None:
+        super().__init__(words)
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a download may take: `size` bytes of a file, `silence` seconds without a byte, `seconds` in all (each None: any),
+    `tries` of each source, with `pause`, twice `pause`, … seconds between them."""
+
+    size: int | None = None
+    silence: float = TIMEOUT
+    seconds: float | None = None
+    tries: int = 1
+    pause: float = 1.0
+
+
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # answers that may be another one in a moment (RFC 9110, 6585)
 
 
 def sha256_of(path: Path) -> str:
@@ -56,13 +78,15 @@ def sidecar(target: Path) -> Path:
 
 
 def download(
-    sources: tuple[str, ...], target: Path, sha256: str | None = None, progress: Progress | None = None
+    sources: tuple[str, ...], target: Path, sha256: str | None = None, progress: Progress | None = None,
+    limits: Limits = Limits(), quiet: bool = False,
 ) -> Path:
     """Fetch the first source that serves the file into `target` and return it; no request where it exists.
 
-    `sha256` None: the file cannot be verified, which is logged as a warning; its hash is recorded in
-    `sidecar(target)` either way. An interrupted download goes on where it stopped. Raises DownloadError with
-    every source's error.
+    `sha256` None: the file cannot be verified, which is logged as a warning (unless `quiet`: of pictures,
+    which nobody has checksums of); its hash is recorded in `sidecar(target)` either way. An
+    interrupted download goes on where it stopped; `limits` bound size and time, and say how often a source is
+    tried. Raises DownloadError with every source's error.
     """
     if target.is_file():
         return target
@@ -70,10 +94,10 @@ def download(
     with FileLock(target.with_name(target.name + ".lock")):
         if target.is_file():
             return target
-        tried = []
+        tried, final = [], []
         for url in sources:
             try:
-                part = _fetch_part(url, target, progress)
+                part = _fetch_with_tries(url, target, progress, limits)
                 _check_content(part)
                 found = sha256_of(part)
                 if sha256 is not None and found != sha256:
@@ -81,6 +105,7 @@ def download(
                     raise _SourceError(f"sha256 is {found}, expected {sha256}; the download was thrown away")
             except (OSError, http.client.HTTPException) as error:
                 tried.append((url, str(error) or type(error).__name__))
+                final.append(getattr(error, "final", False))
                 continue
             record = {
                 "url": url,
@@ -89,14 +114,25 @@ def download(
                 "verified": sha256 is not None,
             }
             sidecar(target).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            if sha256 is None:
+            if sha256 is None and not quiet:
                 log.warning(
                     "%s: not verified, no checksum is published; its sha256 is %s", target.name, found
                 )
             os.replace(part, target)
             _validator_file(part).unlink(missing_ok=True)
             return target
-        raise DownloadError(tried)
+        raise DownloadError(tried, bool(final) and all(final))
+
+
+def _fetch_with_tries(url: str, target: Path, progress: Progress | None, limits: Limits) -> Path:
+    for k in range(limits.tries):
+        try:
+            return _fetch_part(url, target, progress, limits)
+        except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "final", False) or k + 1 == limits.tries:
+                raise
+            time.sleep(limits.pause * 2**k)
+    raise ValueError(f"tries: {limits.tries} must be at least 1")
 
 
 def _check_content(part: Path) -> None:
@@ -104,7 +140,7 @@ def _check_content(part: Path) -> None:
     kind = recognise(part)
     if kind.name in ("text", "pointer"):
         part.unlink()
-        raise _SourceError(f"answered with {kind.words}")
+        raise _SourceError(f"answered with {kind.words}", final=True)
 
 
 def _validator_file(part: Path) -> Path:
@@ -118,7 +154,7 @@ def _check_url(url: str) -> None:
         parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
     ):
         return
-    raise _SourceError(f"refused: {parts.scheme or 'no scheme'} is not https")
+    raise _SourceError(f"refused: {parts.scheme or 'no scheme'} is not https", final=True)
 
 
 def _resume_point(part: Path, url: str) -> tuple[int, str]:
@@ -130,28 +166,29 @@ def _resume_point(part: Path, url: str) -> tuple[int, str]:
     return (part.stat().st_size, validator) if source == url else (0, "")
 
 
-def _fetch_part(url: str, target: Path, progress: Progress | None) -> Path:
+def _fetch_part(url: str, target: Path, progress: Progress | None, limits: Limits) -> Path:
     """The whole of `url` as a .part file beside the target, resumed where one is there."""
     _check_url(url)
     part = target.with_name(target.name + ".part")
     have, validator = _resume_point(part, url)
+    started = time.monotonic()
     headers = {"User-Agent": "labkit", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         if validator:
             headers["If-Range"] = validator
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=limits.silence)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and have:
             part.unlink()
-            return _fetch_part(url, target, progress)
-        raise _SourceError(f"HTTP {error.code} {error.reason}") from error
+            return _fetch_part(url, target, progress, limits)
+        raise _SourceError(f"HTTP {error.code} {error.reason}", final=error.code not in TRANSIENT) from error
     with response:
         _check_url(response.geturl())
         if response.headers.get_content_type() == "text/html":
-            raise _SourceError("answered with a web page instead of the file")
+            raise _SourceError("answered with a web page instead of the file", final=True)
         resumed = response.status == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _SourceError(f"resumed at the wrong place: {response.headers.get('Content-Range')}")
@@ -162,7 +199,15 @@ def _fetch_part(url: str, target: Path, progress: Progress | None) -> Path:
         strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
         _validator_file(part).write_text(f"{url}\n{strong}", encoding="utf-8")
         with open(part, "ab" if resumed else "wb") as file:
-            while piece := response.read(CHUNK):
+            while True:
+                if limits.size is not None and max(have, total or 0) > limits.size:
+                    os.unlink(part)  # it shall not be gone on with
+                    raise _SourceError(f"is larger than {limits.size / 1e6:g} MB", final=True)
+                if limits.seconds is not None and time.monotonic() - started > limits.seconds:
+                    raise _SourceError(f"took more than {limits.seconds:g} s")
+                piece = response.read1(CHUNK)  # what there is: a server may send a byte at a time
+                if not piece:
+                    break
                 file.write(piece)
                 have += len(piece)
                 if progress:

@@ -40,7 +40,7 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 LAYERS = [
     {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables"},
     {"models", "zoo"},
-    {"clip", "latents", "lyrics", "metrics", "world"},
+    {"clip", "latents", "lyrics", "metrics", "pairs", "world"},
     {"lab"},
     {"methods", "training", "survey"},
     {"runs"},
@@ -160,8 +160,7 @@ def test_what_is_imported_is_asked_for():
 
 # Asked for by name though none of our files imports them: what they are for.
 FOR_OTHERS = {
-    "einops": "taming.modules", "transformers": "open_clip's tokenizers of "
-    "Hugging Face", "jupyterlab": "make lab", "ipykernel": "the notebooks' kernel", "pytest-xdist": "make test",
+    "einops": "taming.modules", "jupyterlab": "make lab", "ipykernel": "the notebooks' kernel", "pytest-xdist": "make test",
     "ruff": "make test",
 }  # fmt: skip
 

@@ -130,7 +130,9 @@ def test_a_fresh_copy_can_be_trained_and_the_lab_s_own_stays(kind):
     lab = TinyLab()
     before = condition(lab)
     model = lab.fresh_copy(kind)
-    assert isinstance(model, torch.nn.Module) and all(m.training for m in model.modules())
+    assert isinstance(model, torch.nn.Module)
+    modes, ready = ([m.training for m in part.modules()] for part in (model, copy.deepcopy(model).eval().train()))
+    assert model.training and modes == ready, "as `train` leaves it: BLIP's trunk keeps its statistics"
     assert all(p.requires_grad for p in model.parameters())
     with torch.no_grad():
         for p in model.parameters():

@@ -107,8 +107,9 @@ def report_on(lab, asked: Sequence[tuple[Scene, int]], painted: Sequence[Painted
     rows = []
     for j, ((scene, seed), one, seen, on_real) in enumerate(zip(asked, painted, verdicts, real, strict=True)):
         other = asked[order[j]][0]
-        rows.append({"prompt": prompt_of(scene), "seed": seed, "clip before": one.scores["clip"].iloc[0],
-                     "clip after": one.scores["clip"].iloc[-1], "seconds": one.seconds,
+        clip = one.scores.get("clip", pd.Series([np.nan]))  # not every method looks through CLIP
+        rows.append({"prompt": prompt_of(scene), "seed": seed, "clip before": clip.iloc[0],
+                     "clip after": clip.iloc[-1], "seconds": one.seconds,
                      **{f"painted {c}": v for c, v in hits(scene, seen).items()},
                      **{f"shuffled {c}": v for c, v in hits(other, seen).items()},
                      **{f"real {c}": v for c, v in hits(scene, on_real).items()},

@@ -1,8 +1,11 @@
-"""Intervals for shares."""
+"""Intervals: Wilson's for shares, the bootstrap's for everything else."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -20,3 +23,21 @@ def share(hits: int, n: int) -> str:
     """'93.5 % (89.2–96.2, n = 200)'."""
     low, high = wilson(hits, n)
     return f"{hits / n:.1%} ({low:.1%}–{high:.1%}, n = {n})".replace("%", " %")
+
+
+def bootstrap(statistic: Callable[[np.ndarray], float], n: int, draws: int = 1000, seed: int = 0,
+              level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of a statistic under resampling of its n items with replacement (Efron & Tibshirani 1993, §13.3).
+
+    `statistic` is given indices (n,) into the items. Draws where it is not defined (NaN) are left out; both ends are NaN where
+    it never is. Raises ValueError unless n ≥ 1 and draws ≥ 20.
+    """
+    if n < 1 or draws < 20 or not 0 < level < 1:
+        raise ValueError(f"n={n}, draws={draws}, level={level}: need n >= 1, draws >= 20 and 0 < level < 1")
+    rng = np.random.default_rng(seed)
+    values = np.array([statistic(rng.integers(n, size=n)) for _ in range(draws)], np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return math.nan, math.nan
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

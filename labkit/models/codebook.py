@@ -120,3 +120,10 @@ def seed_codebook(codebook: Tensor, h: Tensor, rng: torch.Generator) -> None:
     cells = cells_of(h)
     order = torch.randperm(len(cells), generator=rng)[torch.arange(len(codebook)) % len(cells)]
     codebook.copy_(cells[order.to(cells.device)])
+
+
+def perplexity(indices: Tensor, n: int) -> float:
+    """exp of the entropy of how often each of `n` codes is used: `n` if all are used alike, 1 if it is always the same one."""
+    share = torch.bincount(indices.flatten().cpu(), minlength=n).double()
+    share = share / share.sum()
+    return float(torch.special.entr(share).sum().exp())

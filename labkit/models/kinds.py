@@ -135,6 +135,13 @@ _ALL = (
          "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
          megabytes=2, load="labkit.models.judge:load_perceptual", models=(("", "labkit.models.judge:VGGClassifier"),),
          training="labkit.training.classifier:TrainPerceptual", evaluation="labkit.evaluation.models:perceptual_figures"),
+    Kind("blip", "Pocket BLIP",
+         "transformers' BLIP classes over the pocket CLIP's convolutional trunk (`labkit/models/blip.py`)",
+         "It reads and writes the captions of the picture world and no others. Its trunk began as the pocket CLIP's, so the "
+         "two are not independent; the judge is of both. Its match probability is that of a world where every other pair fits.",
+         megabytes=8, load="labkit.clip.blip:load_blip", net="net", models=(("", "labkit.models.blip:PocketBLIP"),),
+         training="labkit.training.blip:TrainBLIP", evaluation="labkit.evaluation.blip:blip_figures",
+         help="BLIP: pocket, or as in Salesforce/blip-itm-base-coco+Salesforce/blip-image-captioning-base"),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

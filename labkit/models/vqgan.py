@@ -193,6 +193,15 @@ class VQGAN(nn.Module):
         """Pictures -> z before quantising; for a Gumbel model the expected code under its softmax."""
         return self.quantize.relax(self._features(x))
 
+    def grids(self, height: int, width: int) -> tuple[tuple[int, int], ...]:
+        """The grid of codes of a picture of this size: one level, (height/f, width/f)."""
+        return ((height // self.f, width // self.f),)
+
+    @torch.no_grad()
+    def encode_codes(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Pictures -> the indices of each level, top first: here one, int64 (B,h,w)."""
+        return (self.encode(x)[1],)
+
     def lookup(self, indices: Tensor) -> Tensor:
         """Indices (B,h,w) -> their codes as a latent (B,embed_dim,h,w); the gradient reaches the codebook."""
         return lookup(self.codebook, indices)

@@ -17,7 +17,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,11 +35,12 @@ _CALLS: dict[str, tuple[int, list]] = {}  # calls of this process that are under
 _LAB: dict[str, Any] = {}  # of a worker process: at most one, by what it was made from
 
 
-def run_all(work: Callable[[Task, Any], Made], tasks: Sequence[Task], lab: LabSource = None, n_jobs: int | None = None,
+def run_all(work: Callable[[Task, Any], Made], tasks: Iterable[Task], lab: LabSource = None, n_jobs: int | None = None,
             done: Callable[[int, Made], None] | None = None) -> list[Made]:
     """`work(task, lab)` of every task, in the order of the tasks.
 
     work    a function that other processes can import, or a `functools.partial` of one.
+    tasks   any number of them; of an iterator, each is asked for when a worker is about to need it.
     lab     a `Lab` (workers make one like it, by its `arguments`), the arguments of `Lab` as a table, or a top-level function
             that makes one. None: the pocket models.
     n_jobs  as joblib's: 1 runs here, -1 in one process per core; None leaves it to `joblib.parallel_config`.

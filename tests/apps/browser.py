@@ -11,20 +11,20 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 PATIENCE = 60_000  # ms; a busy machine is slow to start
 
 
-def local(url: str) -> bool:
-    """Whether an address stays on this machine."""
+def local(url: str, files: bool = False) -> bool:
+    """Whether an address stays on this machine; a file does where files may be opened."""
     parts = urlsplit(url)
-    return parts.scheme in ("data", "blob") or parts.hostname in ("127.0.0.1", "localhost")
+    return parts.scheme in ("data", "blob", *["file"] * files) or parts.hostname in ("127.0.0.1", "localhost")
 
 
 @contextmanager
-def visitor(chromium: str, width: int = 1280, height: int = 900) -> Iterator[Page]:
+def visitor(chromium: str, width: int = 1280, height: int = 900, local_files: bool = False) -> Iterator[Page]:
     """A page that is cut off from everything beyond this machine: what asks for more, raises an error in a script or opens a
     dialog fails at the end."""
     outside, errors = [], []
 
     def guard(route):
-        if local(route.request.url):
+        if local(route.request.url, local_files):
             route.continue_()
         else:
             outside.append(route.request.url)

@@ -9,10 +9,12 @@ from functools import cache
 import numpy as np
 import torch
 
+from labkit.clip.blip import BLIP
 from labkit.clip.encoder import Encoder
 from labkit.data import data_path
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
+from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
@@ -26,16 +28,27 @@ CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks
 VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
                  embed_dim=4, n_embed=24)
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
+BLIP_SIZES = {"trunk_widths": CLIP.widths, "trunk_blocks": CLIP.blocks, "width": 16, "heads": 2, "vision_layers": 1,
+              "text_layers": 1, "feed_forward": 16, "embed_dim": CLIP.embed_dim}
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
 @cache
-def tokenizer_json() -> str:
+def tokenizer_json(train=train_tokenizer) -> str:
     """A tokenizer that has learned from the world's words."""
     tables, rng = words(), np.random.default_rng(0)
     phrases = [[*tables["colours"]], [e["name"] for e in tables["subjects"].values()],
                *([p for options in tables[k].values() for p in options] for k in ("settings", "styles"))]
-    return train_tokenizer([" ".join(str(rng.choice(some)) for some in phrases) for _ in range(300)], CLIP.vocab_size)
+    return train([" ".join(str(rng.choice(some)) for some in phrases) for _ in range(300)], CLIP.vocab_size)
+
+
+def tiny_blip() -> BLIP:
+    """A small random BLIP."""
+    tokenizer = BLIPTokenizer(tokenizer_json(train_blip_tokenizer), PocketBLIPConfig.context_length)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        net = PocketBLIP(PocketBLIPConfig(vocab_size=tokenizer.vocab_size, end=tokenizer.end, **BLIP_SIZES))
+    return BLIP(net.eval().requires_grad_(False), tokenizer, net.config.image_size, name="tiny", unknown=unknown_words)
 
 
 class TinyLab(Lab):
@@ -58,7 +71,7 @@ class TinyLab(Lab):
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
         self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
-                         "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
+                         "blip": tiny_blip(), "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
 
 
 def pocket_lab(missing, kinds) -> Lab:

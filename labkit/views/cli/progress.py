@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from labkit.runs.result import Result
@@ -28,7 +29,7 @@ class Progress:
     def __call__(self, step: Step, result: Result) -> None:
         for notice in step.extras.get("notices", ()):
             self.note(f"note: {notice}", once=True)
-        if step.last or time.monotonic() - self._drawn > (TERMINAL_S if self.terminal else LOG_S):
+        if step.last or self._due():
             self.draw(status(result), result.steps_done / max(1, result.n))
 
     def draw(self, words: str, share: float) -> None:
@@ -53,9 +54,21 @@ class Progress:
 
     def bytes(self, done: int, total: int | None) -> None:
         """Progress of a download."""
-        if time.monotonic() - self._drawn > (TERMINAL_S if self.terminal else LOG_S):
+        if self._due():
             of = f" of {total / 1e6:.0f}" if total else ""
             self.draw(f"{done / 1e6:.0f}{of} MB", done / total if total else 0)
+
+    def counting(self, what: str) -> Callable[[int, int], None]:
+        """Progress of many things: `progress.counting("pictures")(done, total)`."""
+
+        def tell(done: int, total: int) -> None:
+            if self._due() or (self.terminal and done == total):
+                self.draw(f"{done:,} of {total:,} {what}", done / max(1, total))
+
+        return tell
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._drawn > (TERMINAL_S if self.terminal else LOG_S)
 
     def close(self) -> None:
         """Leave the line that was drawn over."""

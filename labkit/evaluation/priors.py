@@ -1,0 +1,93 @@
+"""What the priors know: bits per code of held-out scenes with the right sentence, a wrong one and none; and what they memorise.
+
+    python -m labkit evaluate prior_top | prior_bottom
+
+Bits are exact and need no judge. A sentence that is heeded makes held-out codes cheaper than another scene's sentence or none;
+the differences are taken scene by scene. A drawing that has more codes in common with its nearest training scene than unseen
+scenes have with theirs is remembered, not made.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from labkit.evaluation.painting import PaintingReport, measure_painting
+from labkit.models.drawing import Draw, sample_codes
+from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of
+from labkit.models.prior_sampling import PriorSampling
+from labkit.training.bank import SceneBank, scene_bank
+from labkit.training.codes import bank_codes
+from labkit.world import caption
+
+
+def top_figures(lab, n: int) -> dict:
+    """Figures of the prior of top codes, on n held-out scenes."""
+    few = min(n, 200)
+    return {f"Bits per top code, on {n:,} held-out scenes": bits_table(lab, lab.prior_top, n),
+            f"Codes in common with the nearest of 20,000 training scenes, {few} each": memory_table(lab, few),
+            f"Heeding its prompt, on {few} held-out combinations": heeding(lab, few).summary}
+
+
+def heeding(lab, n: int, n_jobs: int = -1) -> PaintingReport:
+    """What the judge finds in pictures sampled for held-out combinations, each with a seed of its own, as it is asked of the
+    other methods."""
+    template = PriorSampling(prompt="-", preview_every=10_000)
+    return measure_painting(lab, n, 1, template, n_jobs=n_jobs, own_seeds=True)
+
+
+def bottom_figures(lab, n: int) -> dict:
+    """Figures of the prior of bottom codes, given true top codes, on n held-out scenes."""
+    return {f"Bits per bottom code, on {n:,} held-out scenes": bits_table(lab, lab.prior_bottom, n)}
+
+
+def held_out(lab, n: int) -> tuple[SceneBank, tuple[Tensor, Tensor], Tensor]:
+    """n held-out scenes, their codes, and the embeddings (n, D) of captions that name everything."""
+    bank, rng = scene_bank("held", n), np.random.default_rng(0)
+    texts = [caption(bank.scene(k), rng, full=True) for k in range(n)]
+    return bank, bank_codes(lab.vqvae, bank), condition_of(lab, texts, lab.prior_top.config.condition)
+
+
+def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:
+    """Bits per code with the right sentence, the next scene's and none, each with the 95 % interval of its mean, and how much
+    dearer a code is than with the right one. Raises ValueError for n < 2."""
+    if n < 2:
+        raise ValueError(f"n: {n} scenes are too few for a wrong sentence; use 2 or more")
+    _, codes, e = held_out(lab, n)
+    level = 1 if prior.config.coarser else 0
+    above = codes[0] if level else None
+    told = {"right sentence": e, "another scene's": e.roll(1, 0), "none": None}
+    bits = {name: bits_per_code(prior, codes[level], c, above).double().numpy() for name, c in told.items()}
+    rows = {name: {"bits": mean_interval(b), "dearer by": mean_interval(b - bits["right sentence"]) if k else "", "n": n}
+            for k, (name, b) in enumerate(bits.items())}
+    rows["uniform"] = {"bits": f"{math.log2(prior.config.n_embed):.3f}", "dearer by": "", "n": n}
+    return pd.DataFrame(rows).T
+
+
+def mean_interval(values: np.ndarray) -> str:
+    """'3.214 (3.180–3.248)': a mean and its 95 % interval, mean ± 1.96 s/√n."""
+    half = 1.959964 * values.std(ddof=1) / math.sqrt(len(values))
+    return f"{values.mean():.3f} ({values.mean() - half:.3f}–{values.mean() + half:.3f})"
+
+
+def memory_table(lab, n: int, training: int = 20_000) -> pd.DataFrame:
+    """Share of top codes in common with the nearest training scene: of drawings for held-out sentences, and of the held-out
+    scenes themselves, which nothing can remember."""
+    _, codes, e = held_out(lab, n)
+    known = bank_codes(lab.vqvae, scene_bank("train", training))[0]
+    drawn = sample_codes(lab.prior_top, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
+    rows = {"drawings": in_common(drawn, known), "held-out scenes": in_common(codes[0], known)}
+    return pd.DataFrame({name: {"mean": float(shares.mean()), "largest": float(shares.max()), "n": float(n)}
+                         for name, shares in rows.items()}).T
+
+
+def in_common(codes: Tensor, known: Tensor, block: int = 4096) -> Tensor:
+    """For each grid of codes (N, h, w) the share of its cells that are equal in the most similar of `known` (M, h, w), (N,)."""
+    best = torch.zeros(len(codes))
+    for part in known.split(block):
+        best = torch.maximum(best, torch.stack([(part == grid).flatten(1).float().mean(1).max() for grid in codes]))
+    return best

@@ -1,0 +1,89 @@
+"""What single codes look like, and whose vectors lie nearest to a picture's.
+
+A code is drawn as the middle of a grid of nothing but itself: a decoder sees each code among its neighbours, so that this is
+the code's look on a plain surface, not its only one. Codes are laid out so that like ones lie near each other.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+
+from labkit.image import grid, to_pil
+from labkit.latents.maps import checked
+from labkit.latents.sources import fitted
+from labkit.spec import SpecError
+
+CELLS = 6  # of the grid along a side, of which the middle is shown
+
+
+@torch.no_grad()
+def code_tiles(vqgan, codes: list[int] | None = None, cells: int = CELLS, batch: int = 64) -> list[Image.Image]:
+    """A tile of f·(cells - 2) px of each code, all of the codebook unless given. Raises `SpecError` on a code that there is
+    not."""
+    codes = list(range(vqgan.n_embed)) if codes is None else list(codes)
+    if bad := [c for c in codes if not 0 <= c < vqgan.n_embed]:
+        raise SpecError(f"codes: {bad[0]} is none of 0 … {vqgan.n_embed - 1}")
+    tiles, device = [], vqgan.codebook.device
+    for k in range(0, len(codes), batch):
+        some = torch.tensor(codes[k:k + batch], device=device)
+        x = vqgan.decode(vqgan.lookup(some[:, None, None].expand(-1, cells, cells)))
+        inner = x[..., vqgan.f:-vqgan.f, vqgan.f:-vqgan.f]
+        tiles += [to_pil(tile / 2 + 0.5) for tile in inner]
+    return tiles
+
+
+def codebook_atlas(vqgan, usage: np.ndarray | None = None, columns: int | None = None, pad: int = 1) -> Image.Image:
+    """Every code on one sheet, by its mean colour: rows by lightness, within a row by hue. Codes that `usage` (n_embed,),
+    counts, says are never used are drawn faint."""
+    tiles = code_tiles(vqgan)
+    if usage is not None:
+        if len(usage) != len(tiles):
+            raise SpecError(f"usage: {len(usage)} counts for {len(tiles)} codes; give one each")
+        white = Image.new("RGB", tiles[0].size, "white")
+        tiles = [tile if count else Image.blend(tile, white, 0.75) for tile, count in zip(tiles, usage, strict=True)]
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    means = np.array([np.asarray(tile).mean((0, 1)) for tile in tiles])
+    light = np.argsort(means @ (0.299, 0.587, 0.114), kind="stable")
+    angle = np.arctan2(means[:, 1] - means[:, 2], means[:, 0] - means[:, 1])
+    rows = [light[k:k + columns] for k in range(0, len(light), columns)]
+    order = np.concatenate([row[np.argsort(angle[row], kind="stable")] for row in rows])
+    return grid([tiles[k] for k in order], columns, pad)
+
+
+@torch.no_grad()
+def code_usage(vqgan, pictures: list[Image.Image], batch: int = 64) -> np.ndarray:
+    """How many cells of the pictures have each code, (n_embed,) int64."""
+    counts = torch.zeros(vqgan.n_embed, dtype=torch.long)
+    for k in range(0, len(pictures), batch):
+        indices = vqgan.encode(fitted(vqgan, [p.convert("RGB") for p in pictures[k:k + batch]]))[1]
+        counts += torch.bincount(indices.flatten().cpu(), minlength=vqgan.n_embed)
+    return counts.numpy()
+
+
+def nearest(vectors: np.ndarray, queries: np.ndarray, k: int = 5, metric: str = "cosine") -> tuple[np.ndarray, np.ndarray]:
+    """(indices, distances), both (M, k), of the vectors (N, D) nearest to queries (M, D), nearest first: "cosine" (1 - cos) or
+    "euclidean". Raises `SpecError` on fewer vectors than k and on queries of another length."""
+    vectors, queries = checked(vectors, least=1), checked(queries, least=1)
+    if not 1 <= k <= len(vectors):
+        raise SpecError(f"k: must be 1 to {len(vectors)}, the number of vectors; got {k}")
+    if vectors.shape[1] != queries.shape[1]:
+        raise SpecError(f"queries: of length {queries.shape[1]}, the vectors have {vectors.shape[1]}")
+    distances, indices = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute").fit(vectors).kneighbors(queries)
+    return indices, distances
+
+
+def purity(vectors: np.ndarray, labels, k: int = 5, metric: str = "cosine") -> pd.Series:
+    """Of each label, the share of its points' k nearest others that have the same one; "all" over all, "chance" what random
+    neighbours would give. What a cluster's colour on a map is worth in the space itself."""
+    labels = np.asarray(labels)
+    indices, _ = nearest(vectors, vectors, min(k + 1, len(vectors)), metric)
+    same = np.array([(labels[[j for j in row if j != i][:k]] == labels[i]).mean() for i, row in enumerate(indices)])
+    shares = pd.Series(labels).value_counts()
+    chance = float((shares * (shares - 1)).sum() / (len(labels) * (len(labels) - 1)))
+    return pd.concat([pd.Series(same).groupby(labels).mean(), pd.Series({"all": same.mean(), "chance": chance})])

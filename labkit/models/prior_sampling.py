@@ -1,0 +1,219 @@
+"""Sample a picture's codes from the priors: a sentence becomes top codes, these and the sentence bottom codes, and a picture.
+
+Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", arXiv:1906.00446, algorithm 2, with a sentence:
+
+    top ~ p(top | e),   bottom ~ p(bottom | top, e),   picture = decode(top, bottom)
+
+Codes are drawn one after another in the order of reading (`labkit.models.drawing`), some at each step. A picture on the way
+shows the likeliest codes where none is drawn yet. Codes may be given: single ones, or those of a picture of which a part is
+painted anew; each is drawn given those before it only, so that what is given below has no say in what is drawn above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from labkit.image import ImageInput, to_pil
+from labkit.loop import Made, Step, loop
+from labkit.models.drawing import Draw, Growing, draft, quantiles
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of
+from labkit.models.pixelsnail_sampler import CachedPrior
+from labkit.prompt import Prompt, parse
+from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
+
+LEVELS = ("top", "bottom")
+
+
+class GivenCode(Spec):
+    """One code that is not drawn but given."""
+
+    level: Literal["top", "bottom"] = Field(..., description="Which grid")
+    row: int = Field(..., ge=0, le=1023, description="Row of its cell, from the top, from 0")
+    column: int = Field(..., ge=0, le=1023, description="Column of its cell, from the left, from 0")
+    code: int = Field(..., ge=0, le=65535, description="The code")
+
+
+class Inpaint(Spec):
+    """A picture whose codes are kept outside a rectangle, which is widened to whole top cells."""
+
+    picture: ImageInput | None = Field(None, description="The picture; none: all is drawn")
+    left: float = Field(0.25, ge=0, le=1, description="Where the part that is painted anew begins, as a share of the width")
+    upper: float = Field(0.25, ge=0, le=1, description="Likewise of the height, from above")
+    right: float = Field(0.75, ge=0, le=1, description="Where it ends")
+    lower: float = Field(0.75, ge=0, le=1, description="Likewise")
+
+    @model_validator(mode="after")
+    def _is_a_rectangle(self):
+        if not (self.left < self.right and self.upper < self.lower):
+            raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no "
+                             "rectangle: the first of each pair must be smaller")
+        return self
+
+    def anew(self, rows: int, columns: int) -> Tensor:
+        """Which top cells (rows, columns) are painted anew."""
+        y, x = torch.arange(rows)[:, None], torch.arange(columns)
+        return ((y + 1 > self.upper * rows) & (y < self.lower * rows)
+                & (x + 1 > self.left * columns) & (x < self.right * columns))
+
+
+class PriorSampling(Prompted, listed=False):  # until weights of its kinds are shipped
+    """Make a picture by sampling its codes (VQ-VAE and PixelSNAIL)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("prior_top", "prior_bottom", "vqvae", CONDITION)
+    example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2,
+                                         "top": {"top_p": 0.98}}
+
+    steps: Steps = 40
+    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: what is in the picture")
+    bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: what it looks like")
+    given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
+    inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
+    preview_every: PreviewEvery = 4
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        vqvae, priors, prompts = lab.vqvae, (lab.prior_top, lab.prior_bottom), parse(self.prompt)
+        self._fits(vqvae, priors)
+        sentences = [sentence_of(lab, prompts, prior.config.condition) for prior in priors]
+        notices = tuple(notices_of(lab, prompts, priors[0].config.condition))
+        drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed)
+
+        def step(i: int) -> Made:
+            drawing.reach((i + 1) * drawing.cells // self.steps)
+            seen = {f"{name} {level}": grid for name in ("codes", "bits", "entropy")
+                    for level, grid in zip(LEVELS, drawing.grids(name), strict=False)}
+            scores = {"bits per code": drawing.mean("bits"), "entropy": drawing.mean("entropy")}
+            return Made(scores, lambda: drawing.picture(vqvae), {"notices": notices, **seen})
+
+        yield from loop(self.steps, {"drawing": drawing}, step, self.preview_every, resume)
+
+    def _fits(self, vqvae, priors: tuple[PixelSNAIL, PixelSNAIL]) -> None:
+        """Raises `SpecError` where models do not belong together, or there are more steps than codes."""
+        top, bottom = (p.config for p in priors)
+        for name, config in zip(LEVELS, (top, bottom), strict=True):
+            if config.n_embed != vqvae.n_embed:
+                raise SpecError(f"prior_{name}: is of {config.n_embed} codes, the VQ-VAE has {vqvae.n_embed}; take a prior "
+                                "that was trained on this VQ-VAE's codes")
+        if bottom.grid != tuple(2 * n for n in top.grid) or bottom.coarser != top.n_embed or top.coarser:
+            raise SpecError(f"prior_bottom: its grid {bottom.grid} under {bottom.coarser} codes does not lie under prior_top's "
+                            f"{top.grid} of {top.n_embed}; take two that were trained on one VQ-VAE")
+        cells = 5 * top.grid[0] * top.grid[1]
+        if self.steps > cells:
+            raise SpecError(f"steps: {self.steps} are more than the {cells} codes of a picture; use at most {cells}")
+
+    def _forced(self, vqvae, priors: tuple[PixelSNAIL, PixelSNAIL]) -> list[Tensor]:
+        """Codes that are given, per level (1, h, w), -1 where they are drawn. Raises `SpecError` for what has no place."""
+        grids = [tuple(p.config.grid) for p in priors]
+        forced = [torch.full((1, *grid), -1) for grid in grids]
+        if self.inpaint.picture is not None:
+            x = self.inpaint.picture.tensor() * 2 - 1
+            there = vqvae.grids(*x.shape[2:])[0]
+            if tuple(there) != grids[0]:
+                raise SpecError(f"inpaint.picture: {x.shape[3]} × {x.shape[2]} pixels have {there[1]} × {there[0]} top codes, "
+                                f"these priors draw {grids[0][1]} × {grids[0][0]}; make it with ImageInput.of(image, width, "
+                                "height)")
+            with torch.no_grad():
+                codes = vqvae.encode_codes(x.to(next(vqvae.parameters()).device))
+            anew = self.inpaint.anew(*grids[0])
+            masks = (anew, anew.repeat_interleave(2, 0).repeat_interleave(2, 1))
+            forced = [torch.where(m, -1, c.cpu()) for m, c in zip(masks, codes, strict=True)]
+        for one in self.given:
+            k = LEVELS.index(one.level)
+            if one.row >= grids[k][0] or one.column >= grids[k][1] or one.code >= vqvae.n_embed:
+                raise SpecError(f"given: code {one.code} at row {one.row}, column {one.column} is not of the {one.level} grid, "
+                                f"{grids[k][0]} × {grids[k][1]} cells and {vqvae.n_embed} codes, counted from 0")
+            forced[k][0, one.row, one.column] = one.code
+        return forced
+
+
+def sentence_of(lab, prompts: tuple[Prompt, ...], kind: str) -> Tensor:
+    """One unit vector (1, D) for weighted prompts: the weighted sum of their embeddings, made as long again. What weighs
+    nothing is not read."""
+    weighed = [p for p in prompts if p.weight]
+    e = condition_of(lab, [p.text for p in weighed], kind)
+    return F.normalize((torch.tensor([[p.weight] for p in weighed]).to(e) * e).sum(0, keepdim=True), dim=1)
+
+
+def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
+    """What a user should know of how the prompts are read."""
+    tell = getattr(lab.model(kind), "notices", lambda text: [])
+    stops = ["a prompt's stop has no meaning here: codes are drawn, nothing is descended"]
+    return [line for p in prompts for line in tell(p.text)] + stops * any(p.stop > -torch.inf for p in prompts)
+
+
+class Drawing:
+    """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it
+    takes the codes that were drawn as given and goes on behind them."""
+
+    def __init__(self, priors: tuple[PixelSNAIL, PixelSNAIL], hows: tuple[Draw, Draw], sentences: list[Tensor],
+                 forced: list[Tensor], seed: int):
+        rng = torch.Generator().manual_seed(seed)
+        self.priors, self.hows, self.sentences = priors, hows, sentences
+        self.luck = [quantiles(1, p.config.grid[0] * p.config.grid[1], rng) for p in priors]
+        self.cells = sum(u.shape[1] for u in self.luck)
+        self._begin(forced)
+
+    def _begin(self, forced: list[Tensor]) -> None:
+        self.forced, self.levels = forced, []
+        self._next_level()
+
+    def _next_level(self) -> None:
+        k = len(self.levels)
+        above = self.levels[-1].codes if k else None
+        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], self.luck[k], self.sentences[k], above,
+                                   self.forced[k]))
+
+    @property
+    def done(self) -> int:
+        """How many codes there are."""
+        return sum(level.cell for level in self.levels)
+
+    def reach(self, done: int) -> None:
+        """Draw until there are so many codes."""
+        top = self.luck[0].shape[1]
+        self.levels[0].grow(min(done, top) - self.levels[0].cell)
+        if done > top:
+            if len(self.levels) == 1:
+                self._next_level()
+            self.levels[1].grow(done - top - self.levels[1].cell)
+
+    def grids(self, name: str) -> list[Tensor]:
+        """Per level that has begun what is known of each cell (h, w): its code, -1 where there is none yet; its bits or
+        entropy, NaN there."""
+        out = [getattr(level, name)[0].cpu().clone() for level in self.levels]
+        for level, seen in zip(self.levels, out, strict=True):
+            if name == "codes":
+                seen.view(-1)[level.cell:] = -1
+        return out
+
+    def mean(self, name: str) -> float:
+        """The mean of bits or entropy over the codes that there are."""
+        return float(torch.cat([getattr(level, name).flatten()[:level.cell] for level in self.levels]).mean())
+
+    @torch.no_grad()
+    def picture(self, vqvae) -> Image.Image:
+        """The picture of the codes that there are, and of the likeliest ones where there are none yet."""
+        codes = [level.codes for level in self.levels]
+        codes += [codes[0].new_zeros(1, *prior.config.grid) for prior in self.priors[len(codes):]]
+        cells = [level.cell for level in self.levels] + [0]
+        for k, prior in enumerate(self.priors):
+            if cells[k] < codes[k].numel():
+                codes[k] = draft(prior, codes[k], cells[k], self.sentences[k], codes[0] if k else None)
+        return to_pil((vqvae.decode_codes(*codes).clamp(-1, 1) + 1) / 2)
+
+    def state_dict(self) -> dict:
+        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels]}
+
+    def load_state_dict(self, state: dict) -> None:
+        forced = list(self.forced)
+        for k, (cell, codes) in enumerate(zip(state["cells"], state["codes"], strict=True)):
+            drawn = torch.arange(codes.numel()).view(codes.shape) < cell
+            forced[k] = torch.where(drawn, codes, forced[k])
+        self._begin(forced)
+        self.reach(sum(state["cells"]))

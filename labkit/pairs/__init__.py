@@ -1,0 +1,1 @@
+"""Pictures with texts: MUSTI, captioned folders, the picture world in MUSTI's format; fetching, splitting."""

@@ -1,0 +1,99 @@
+"""Train the pocket VQ-VAE (Razavi et al. 2019, section 3.1): squared error and commitment; codebooks are moving averages.
+
+    L = E ‖x̂ − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
+
+The codebooks start as k-means of the first batch, and what is chosen less than `dead_below` times a step becomes a vector of
+the current batch: left alone, codes that miss the first steps never come back. With `told` the vectors of BLIP (or CLIP)
+condition encoder and decoder, as the codes report has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field
+from torch import nn
+
+from labkit.image import grid, to_pil
+from labkit.loop import Made, Rng, Step, loop
+from labkit.models.codebook import perplexity
+from labkit.models.load import config_of
+from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
+from labkit.precision import autocast
+from labkit.spec import MAX_SEED, Batch, PreviewEvery, Scenes, Seed, Steps, Training
+from labkit.training.bank import scene_bank
+from labkit.training.optim import average, cosine, set_lr, update_average
+from labkit.world import world_hash
+
+
+class TrainVQVAE(Training):
+    """Pocket VQ-VAE (two levels of codes)."""
+
+    example: ClassVar[dict[str, Any]] = {"batch": 4}
+
+    steps: Steps = 6000
+    batch: Batch = 64
+    told: Literal["nothing", "clip"] = Field("nothing", description="Whose vectors of the picture condition it")
+    dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
+    scenes: Scenes = 100_000
+    seed: Seed = 71
+    preview_every: PreviewEvery = 250
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
+        teller = getattr(lab, self.told) if self.told != "nothing" else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = lab.fresh_copy("vqvae") if self.warm else VQVAE(VQVAEConfig(condition=teller.dim if teller else 0))
+        model = model.to(device).train().requires_grad_(True)
+        for quantiser in model.quantisers:
+            quantiser._codebook.threshold_ema_dead_code = quantiser._codebook.reset_cluster_size = self.dead_below
+            quantiser._codebook.has_dead_code_replacement = self.dead_below > 0
+        averaged = average(model)
+        optimiser = torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.9, 0.99))
+
+        def step(i: int) -> Made:
+            set_lr(optimiser, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
+            x = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
+            condition = teller.encode_image((x + 1) / 2) if teller else None
+            # k-means and the choice of new codes draw from the global generator: it is lent the run's own chance.
+            with torch.random.fork_rng(), cast:
+                torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=rng.torch)))
+                y, codes, lost = model(x, condition)
+            error = F.mse_loss(y.float(), x)
+            total = error + sum(lost)
+            optimiser.zero_grad()
+            total.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            update_average(averaged, model)
+            scores = {"loss": float(total.detach()), "psnr": float(-10 * torch.log10(error.detach() / 4))}
+            for level, name in enumerate(LEVELS):
+                scores[f"{name} perplexity"] = perplexity(codes[level], model.n_embed)
+            return Made(scores, lambda: sheet(shipped(), bank, teller), {"weights": weights})
+
+        def shipped() -> VQVAE:
+            # The codebooks are moving averages already: a second one would lag behind a code that was moved.
+            averaged.module.quantisers.load_state_dict(model.quantisers.state_dict())
+            return averaged.module.eval()
+
+        def weights():
+            return shipped().state_dict(), {"kind": "vqvae", "config": config_of(model), "world": world_hash(),
+                                            "trained": self.model_dump()}
+
+        parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
+        yield from loop(self.steps, parts, step, self.preview_every, resume)
+
+
+@torch.no_grad()
+def sheet(model: VQVAE, bank, teller=None, n: int = 32) -> Image.Image:
+    """Scenes of the bank's end above their reconstructions, eight a row."""
+    x = bank.images(range(len(bank) - min(n, len(bank)), len(bank))).to(next(model.parameters()).device)
+    condition = teller.encode_image((x + 1) / 2) if teller else None
+    y = model.decode_codes(*model.encode_codes(x, condition), condition).clamp(-1, 1)
+    return grid([to_pil((pair + 1) / 2) for pair in torch.cat([x, y], dim=2)], columns=8, pad=0)

@@ -1,0 +1,61 @@
+"""The priors' figures: what they compare, in closed form where there is one. On small priors: form, not quality."""
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.evaluation.priors import bits_table, heeding, in_common, mean_interval, memory_table
+from labkit.models.kinds import KINDS
+from labkit.models.pixelsnail import bits_per_code
+from tests.models.priors import RECORDS, PriorLab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
+        for name, record in RECORDS.items():
+            patch.setitem(KINDS, name, record)
+        yield PriorLab()
+
+
+@pytest.mark.parametrize("kind", ["prior_top", "prior_bottom"])
+def test_bits_are_compared_scene_by_scene(lab, kind, monkeypatch):
+    asked = []
+
+    def seen(model, codes, condition, above):
+        asked.append((codes, condition, above))
+        return bits_per_code(model, codes, condition, above)
+
+    monkeypatch.setattr("labkit.evaluation.priors.bits_per_code", seen)
+    table = bits_table(lab, lab.model(kind), 12)
+    (codes, right, above), (_, wrong, _), (_, none, _) = asked
+    assert torch.equal(wrong, right.roll(1, 0)) and none is None and (above is None) == (kind == "prior_top")
+    assert codes.shape[1:] == lab.model(kind).config.grid
+    assert list(table.index) == ["right sentence", "another scene's", "none", "uniform"]
+    own = bits_per_code(lab.model(kind), codes, right, above)
+    assert table["bits"]["right sentence"].startswith(f"{own.double().mean():.3f} (") and table["bits"]["uniform"] == "6.000"
+    with pytest.raises(ValueError, match="n: 1 scenes are too few"):
+        bits_table(lab, lab.model(kind), 1)
+
+
+def test_an_interval_of_a_mean():
+    assert mean_interval(np.array([1.0, 3.0])) == "2.000 (0.040–3.960)"
+
+
+def test_codes_in_common_are_of_the_most_similar_grid():
+    known = torch.tensor([[[0, 1], [2, 3]], [[0, 1], [9, 9]], [[5, 5], [5, 5]]])
+    codes = torch.tensor([[[0, 1], [2, 9]], [[7, 7], [7, 7]], [[5, 5], [5, 5]]])
+    assert in_common(codes, known, block=2).tolist() == [0.75, 0, 1]
+
+
+def test_memory_is_of_drawings_beside_unseen_scenes(lab):
+    table = memory_table(lab, 6, training=40)
+    assert list(table.index) == ["drawings", "held-out scenes"] and (table["n"] == 6).all()
+    assert table["mean"]["drawings"] < table["mean"]["held-out scenes"], "a prior without training draws nothing like a scene"
+
+
+def test_heeding_is_asked_as_of_the_other_methods(lab):
+    report = heeding(lab, 3, n_jobs=1)
+    assert len(set(report.table["prompt"])) == 3 and len(set(report.table["seed"])) == 3
+    assert report.table["clip after"].isna().all() and list(report.summary.index) == ["subject", "colour", "setting", "style"]

@@ -1,0 +1,162 @@
+"""The priors' training: it learns what a sentence says, keeps codes once made, and owes what every training owes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from labkit.models.kinds import KINDS
+from labkit.models.pixelsnail import PixelSNAIL, PixelSNAILConfig, bits, bits_per_code
+from labkit.spec import SpecError
+from labkit.training.bank import scene_bank
+from labkit.training.codes import bank_codes, fingerprint, spread_out, usual_bottom
+from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, captions, misread, sheet
+from labkit.world import caption, world_hash
+from tests.conformance import assert_same, condition, global_randomness, through_disk
+from tests.models.priors import RECORDS, BlockCodes, PriorLab, prior
+
+SMALL = {"steps": 4, "batch": 4, "scenes": 40, "channels": 16, "blocks": 1, "precision": "fp32", "preview_every": 3}
+BOTH = {"prior_top": TrainPriorTop, "prior_bottom": TrainPriorBottom}
+every = pytest.mark.parametrize("kind", BOTH)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def here(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
+        for name, record in RECORDS.items():
+            patch.setitem(KINDS, name, record)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return PriorLab()
+
+
+def stripes(n: int, rng: torch.Generator):
+    """A sentence is one of eight; its codes are of its own pair, which of the two by chance, cell by cell. The coarser codes
+    say nothing. (codes (n, 4, 4), embeddings (n, 8), coarser (n, 2, 2))"""
+    said = torch.randint(8, (n,), generator=rng)
+    codes = 2 * said[:, None, None] + torch.randint(2, (n, 4, 4), generator=rng)
+    return codes, torch.eye(8)[said], torch.randint(5, (n, 2, 2), generator=rng)
+
+
+@pytest.mark.parametrize("coarser", [0, 5])
+def test_a_prior_learns_what_the_sentence_says(coarser):
+    """Exact limits: 1 bit a code with the sentence; without it 3 more for the first code; with a wrong one much more."""
+    rng = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = PixelSNAIL(PixelSNAILConfig(16, (4, 4), coarser, embed=8, channels=32, blocks=1, gates=2, heads=2))
+    optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
+    for _ in range(150):
+        codes, e, u = stripes(32, rng)
+        keep = torch.rand(32, generator=rng) >= 0.15
+        loss = bits(model(codes, e, u if coarser else None, keep), codes).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    codes, e, u = stripes(64, torch.Generator().manual_seed(1))
+    u = u if coarser else None
+    other = torch.eye(8)[(e.argmax(1) + 1) % 8]
+    right, none, wrong = (float(bits_per_code(model, codes, c, u).mean()) for c in (e, None, other))
+    assert 0.98 < right < 1.1, "close to the limit, and not below"
+    assert right + 0.1 < none < wrong and none < 1.6, (right, none, wrong)
+
+
+@every
+def test_training_meets_what_every_training_owes(kind, lab):
+    """Honest steps, an exact resume, a lab and global generators left alone, weights that say what they are."""
+    spec, before, randomness = BOTH[kind](**SMALL), condition(lab), global_randomness()
+    straight = list(spec.run(lab))
+    assert_same(condition(lab), before)
+    assert_same(global_randomness(), randomness)
+    assert [(s.i, s.n, s.image is not None) for s in straight] == [(0, 4, True), (1, 4, False), (2, 4, True), (3, 4, True)]
+    tensors, about = straight[-1].extras["weights"]()
+    assert about["kind"] == kind and about["world"] == world_hash() and about["config"]["condition"] == "clip"
+    for step in spec.run(lab):
+        if step.i == 1:
+            state = through_disk(step.state())
+            break
+    rest = list(spec.run(lab, state))
+    assert [s.scores for s in rest] == [s.scores for s in straight[2:]]
+    assert_same(dict(rest[-1].extras["weights"]()[0]), dict(tensors))
+    again = PixelSNAIL.from_config(about["config"])
+    again.load_state_dict(tensors)
+    assert again.config.grid == ((8, 8), (16, 16))[kind == "prior_bottom"] and again.centre.abs().sum() > 0
+
+
+@every
+def test_loss_falls_from_the_uniform_one(kind, lab):
+    losses = [s.scores["loss"] for s in BOTH[kind](**{**SMALL, "steps": 40, "lr": 5e-3, "preview_every": 1000}).run(lab)]
+    assert losses[0] > 0.8 * math.log2(64) and sum(losses[-5:]) < 0.75 * sum(losses[:5])
+
+
+def test_a_warm_start_begins_from_the_lab_s_prior_and_keeps_its_architecture(lab):
+    (step,) = TrainPriorTop(**{**SMALL, "steps": 1, "blocks": 2, "warm": True, "lr": 1e-9}).run(lab)
+    trained, _ = step.extras["weights"]()
+    for name, value in lab.prior_top.named_parameters():
+        assert torch.allclose(trained[name], value, atol=1e-6), name
+    with pytest.raises(SpecError, match="channels, blocks: 16, 1 are not those of the shipped prior_top; .* keeps 16, 2"):
+        next(iter(TrainPriorTop(**{**SMALL, "warm": True}).run(lab)))
+
+
+def test_codes_are_made_once_and_named_by_the_weights_that_made_them(monkeypatch):
+    bank, model, calls = scene_bank("train", 40), BlockCodes(), []
+    encode = BlockCodes.encode_codes
+    monkeypatch.setattr(BlockCodes, "encode_codes", lambda self, x: calls.append(len(x)) or encode(self, x))
+    monkeypatch.setattr("labkit.training.codes.BATCH", 16)
+    model.colours.data += 1e-3  # unlike any before
+    top, bottom = bank_codes(model, bank)
+    assert calls == [16, 16, 8]
+    for a, b in zip((top, bottom), encode(model, bank.images(range(40))), strict=True):
+        assert torch.equal(a, b) and a.dtype == torch.int64
+    assert_same(bank_codes(model, bank), (top, bottom))
+    assert calls == [16, 16, 8], "read, not made again"
+    before = fingerprint(model)
+    model.colours.data[0, 0] += 1
+    assert fingerprint(model) != before
+    bank_codes(model, bank)
+    assert len(calls) == 6, "another model's codes are never met"
+
+
+def test_the_usual_bottom_codes_of_a_top_code():
+    top = torch.tensor([[[0, 1]], [[0, 2]], [[0, 2]]])
+    bottom = torch.tensor([[[5, 6, 1, 1], [7, 8, 1, 1]], [[5, 6, 2, 3], [7, 0, 4, 5]], [[9, 6, 2, 3], [7, 8, 4, 5]]])
+    table = usual_bottom(top, bottom, 3, 10)
+    assert table.tolist() == [[[5, 6], [7, 8]], [[1, 1], [1, 1]], [[2, 3], [4, 5]]]
+    assert spread_out(table, torch.tensor([[[0, 2]]])).tolist() == [[[5, 6, 2, 3], [7, 8, 4, 5]]]
+
+
+def test_a_share_of_the_codes_is_misread():
+    codes, rng = torch.zeros(50, 20, 20, dtype=torch.long), torch.Generator().manual_seed(0)
+    assert torch.equal(misread(codes, 0.0, 8, rng), codes)
+    wrong = misread(codes, 0.2, 8, rng)
+    assert float((wrong != 0).float().mean()) == pytest.approx(0.2 * 7 / 8, abs=0.01) and int(wrong.max()) == 7
+
+
+def test_captions_are_drawn_anew_and_half_of_them_name_everything():
+    bank, rng = scene_bank("train", 40), np.random.default_rng(0)
+    said = captions(bank, [3] * 400, rng)
+    assert len(set(said)) > 20, "one scene, many sentences"
+    full = {caption(bank.scene(3), np.random.default_rng(k), full=True) for k in range(3000)}
+    assert 0.4 < sum(text in full for text in said) / 400 < 0.75
+
+
+def test_a_sheet_shows_scenes_above_two_drawings_each(lab):
+    bank = scene_bank("train", 40)
+    codes = bank_codes(lab.vqvae, bank)
+    for model in (lab.prior_top, prior(4, grid=(16, 16), coarser=64, heads=0)):
+        assert sheet(model, lab, bank, codes).size == (8 * 64, 3 * 64)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"drop": 1.0}, "drop: .*less than 1; got 1.0"),
+    ({"noise": -0.1}, "noise: .*greater than or equal to 0; got -0.1"),
+    ({"channels": 20}, "channels: .*multiple of 8; got 20"),
+])
+def test_bad_values_are_refused(changes, message):
+    with pytest.raises(SpecError, match=message):
+        TrainPriorTop(**changes)
