@@ -22,8 +22,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from labkit.kinds import KINDS  # noqa: E402
 from labkit.lab import Lab  # noqa: E402
-from labkit.models.kinds import KINDS  # noqa: E402
 from labkit.runs.extraction import extract  # noqa: E402
 from labkit.world import render, sample_scene  # noqa: E402
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.precision import resolved
 from labkit.spec import Measure, Method, SpecError
 
 
 class Lab:
     """`lab.clip` measures, `lab.guide` is the CLIP that paints (the same one unless named otherwise), and so on for every kind
-    of `labkit.models.kinds`. Loading is locked: one lab serves many visitors. Models are frozen and in eval mode.
+    of `labkit.kinds`. Loading is locked: one lab serves many visitors. Models are frozen and in eval mode.
     """
 
     def __init__(self, device: str | torch.device | None = None, precision: str = "auto", **names: str | None):

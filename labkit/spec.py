@@ -174,7 +174,7 @@ class Prompted(Method, listed=False):
 class Training(Method, listed=False):
     """A method that works on its own copy of a model. Its steps' `extras["weights"]` save as pocket weights.
 
-    `labkit.models.kinds` names each kind's; it owes no PNG replay.
+    `labkit.kinds` names each kind's; it owes no PNG replay.
     """
 
     steps: Steps = 2000

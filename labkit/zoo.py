@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from labkit.data import data_path
 from labkit.fetch import DownloadError, Progress, download
-from labkit.models.kinds import KINDS, named
+from labkit.kinds import KINDS, named
 from labkit.weights import (
     WeightsError,
     WeightsMismatch,

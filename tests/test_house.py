@@ -38,8 +38,9 @@ LIGHTNING = ("pytorch_lightning", "lightning", "taming.models", "taming.data")
 
 # Imports point one way: to the same layer or to one above it in this list. A new part of labkit goes in here.
 LAYERS = [
-    {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables"},
-    {"models", "zoo"},
+    {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables", "kinds"},
+    {"zoo"},
+    {"models"},
     {"clip", "latents", "lyrics", "metrics", "pairs", "world"},
     {"lab"},
     {"methods", "training", "survey"},

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from labkit import kinds
+from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.methods.vqgan_clip import VQGANCLIP
-from labkit.models import kinds
-from labkit.models.kinds import KINDS
 from labkit.spec import SpecError
 from tests.conformance import TinyLab, assert_same, condition
 

@@ -15,7 +15,7 @@ import torch
 from labkit import zoo
 from labkit.data import data_path
 from labkit.fetch import sha256_of
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 
 
 def markdown(table: pd.DataFrame) -> str:

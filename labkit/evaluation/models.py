@@ -3,7 +3,7 @@
     python -m labkit evaluate clip | judge | vqgan | diffusion | gan | painting
 
 Every table has rows for all, one per style and held-out, and shares in [0, 1] unless said otherwise. `…_figures(lab, n)` are
-what the records of `labkit.models.kinds` name: {heading: table, or {name: share}}.
+what the records of `labkit.kinds` name: {heading: table, or {name: share}}.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from labkit.kinds import KINDS, named
 from labkit.models.adm import convert_original
-from labkit.models.kinds import KINDS, named
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.text import plain
 from labkit.weights import (

@@ -11,7 +11,7 @@ from torch import nn
 
 from labkit import zoo
 from labkit.fetch import sha256_of
-from labkit.models.kinds import KINDS, named
+from labkit.kinds import KINDS, named
 from labkit.weights import PICKLES
 
 
@@ -27,7 +27,7 @@ def weights_path(kind: str, name: str | os.PathLike) -> Path:
 
 
 def load_model(kind: str, name: str | os.PathLike, device: str | torch.device = "cpu") -> nn.Module:
-    """The model of a kind (see `labkit.models.kinds`) that "pocket", a name of the zoo or a file holds: fp32, eval mode and
+    """The model of a kind (see `labkit.kinds`) that "pocket", a name of the zoo or a file holds: fp32, eval mode and
     frozen, with its file's `sha256` and what the file says `about` itself. Raises WeightsError and its kin."""
     path = weights_path(kind, name)
     tensors, about = zoo.load_tensors(path)

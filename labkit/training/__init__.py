@@ -1,1 +1,1 @@
-"""Trainings of the pocket models: one module per model; `labkit.models.kinds` names them."""
+"""Trainings of the pocket models: one module per model; `labkit.kinds` names them."""

@@ -19,8 +19,8 @@ from PIL import Image
 
 from apps import diffuse, lyrics, paint, similarity, studio
 from labkit.image import ImageError, ImageInput, read_recipe, save_png
+from labkit.kinds import KINDS
 from labkit.methods.vqgan_clip import VQGANCLIP
-from labkit.models.kinds import KINDS
 from labkit.prompt import PromptError
 from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step

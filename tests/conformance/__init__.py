@@ -12,6 +12,7 @@ import torch
 from labkit.clip.blip import BLIP
 from labkit.clip.encoder import Encoder
 from labkit.data import data_path
+from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
@@ -19,7 +20,6 @@ from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordT
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
-from labkit.models.kinds import KINDS
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.world import classes, unknown_words, words
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labkit import methods
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.spec import MAX_SEED, METHODS, Method, Training
 from tests.conformance import (
     TinyLab,

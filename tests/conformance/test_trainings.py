@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from labkit.kinds import trainings
 from labkit.loop import NonFiniteError
-from labkit.models.kinds import trainings
 from labkit.models.load import config_of
 from labkit.runs.checkpoint import train_to_disk
 from labkit.spec import METHODS, Training

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labkit.evaluation.priors import bits_table, heeding, in_common, mean_interval, memory_table
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.models.pixelsnail import bits_per_code
 from tests.models.priors import RECORDS, PriorLab
 

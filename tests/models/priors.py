@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.models.kinds import Kind
+from labkit.kinds import Kind
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig
 from tests.conformance import CLIP, TinyLab
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from labkit import zoo
 from labkit.clip.blip import BLIP, load_blip
+from labkit.kinds import KINDS
 from labkit.models.blip import DEC, ENC, BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
-from labkit.models.kinds import KINDS
 from labkit.models.load import config_of
 from tests.conformance import assert_same, tiny_blip
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from labkit import zoo
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.models.load import config_of
 from labkit.models.pixelsnail import (
     CausalConv,

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from labkit.image import ImageInput, to_tensor
+from labkit.kinds import KINDS
 from labkit.models.drawing import Draw
-from labkit.models.kinds import KINDS
 from labkit.models.pixelsnail import bits_per_code, condition_of
 from labkit.models.prior_sampling import Drawing, Inpaint, PriorSampling, sentence_of
 from labkit.prompt import parse

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.models.kinds import kind_of
+from labkit.kinds import kind_of
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
 from labkit.training.blip import TrainBLIP, blurred, said

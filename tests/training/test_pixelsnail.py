@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.models.pixelsnail import PixelSNAIL, PixelSNAILConfig, bits, bits_per_code
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank

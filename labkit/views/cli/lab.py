@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import arg
 
-from labkit.models.kinds import KINDS
+from labkit.kinds import KINDS
 from labkit.spec import Precision, SpecError
 from labkit.views.cli.flags import maybe
 

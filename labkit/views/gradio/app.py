@@ -19,7 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 import gradio as gr  # noqa: E402
 import torch  # noqa: E402
 
-from labkit.models.kinds import KINDS, Kind  # noqa: E402
+from labkit.kinds import KINDS, Kind  # noqa: E402
 from labkit.runs.result import Result, recipe_of  # noqa: E402
 from labkit.runs.status import duration  # noqa: E402
 from labkit.spec import Method, NonFiniteError, Precision, SpecError, Step  # noqa: E402

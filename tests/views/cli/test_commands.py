@@ -106,7 +106,7 @@ def np_tensor():
 
 
 def test_train(here, monkeypatch, capsys):
-    monkeypatch.setattr("labkit.models.kinds.trainings", lambda: {"clip": lambda: FakeTraining})
+    monkeypatch.setattr("labkit.kinds.trainings", lambda: {"clip": lambda: FakeTraining})
     monkeypatch.setattr("labkit.lab.Lab", lambda **names: FakeLab())
     monkeypatch.setattr("labkit.data.data_path", lambda *parts: here.joinpath("data", *parts))
     assert main(["train", "clip", "--steps", "4", "--from", "pocket", "--ship"]) == 0
@@ -148,7 +148,7 @@ def test_world(here, capsys):
 
 
 def test_evaluate_takes_every_kind_that_has_figures(here, lab, monkeypatch, capsys):
-    from labkit.models import kinds
+    from labkit import kinds
 
     asked, figures = [], {"Right": pd.DataFrame({"right": [0.5]}, index=["subject"])}
     monkeypatch.setattr("labkit.views.cli.commands.evaluate.named",

@@ -73,8 +73,8 @@ def inspect(path: str) -> int:
 def extract(options: CodesOptions) -> int:
     """Encode the pictures of a list or a folder."""
     out = output(options.out, "--out")
+    from labkit.kinds import KINDS
     from labkit.lab import Lab
-    from labkit.models.kinds import KINDS
     from labkit.pairs.folder import read_captioned
     from labkit.pairs.musti import read_musti
     from labkit.pairs.pictures import fetch_pictures

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from labkit.data import data_path
-from labkit.models.kinds import KINDS, evaluations, named
+from labkit.kinds import KINDS, evaluations, named
 from labkit.spec import SpecError
 from labkit.views.cli.flags import read_options
 from labkit.views.cli.outputs import output, output_folder

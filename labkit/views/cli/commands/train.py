@@ -30,7 +30,7 @@ class TrainOptions:
 
 def main(args: list[str]) -> int:
     """`labkit train NAME`: a training into a folder. A run that was cut goes on when it is started again."""
-    from labkit.models.kinds import trainings
+    from labkit.kinds import trainings
 
     if not args or args[0] in ("-h", "--help"):
         print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(trainings())}; "

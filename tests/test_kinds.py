@@ -7,8 +7,8 @@ import pytest
 from torch import nn
 
 from labkit.data import data_path
+from labkit.kinds import KINDS, Kind, evaluations, kind_of, named, trainings
 from labkit.lab import Lab
-from labkit.models.kinds import KINDS, Kind, evaluations, kind_of, named, trainings
 from labkit.spec import SpecError, Training
 from labkit.views.cli import main
 
