@@ -117,7 +117,7 @@ class VQGANCLIP(Prompted):
             with torch.no_grad():
                 now.z.clamp_(low, high)
             for scores, _, _, k in ways:
-                now.liked[k] += (scores["cutouts"] - now.liked[k]) / (i + 1 if i < RECENT else RECENT)
+                now.liked[k] += (scores["cutouts"] - now.liked[k]) / min(i + 1, RECENT)
             scores, picture, losses, k = max(ways, key=lambda way: now.liked[way[3]])
             if i >= choice:
                 now.chosen = k

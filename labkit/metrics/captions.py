@@ -16,9 +16,8 @@ from torchmetrics.functional.text import rouge_score
 
 from labkit.metrics.intervals import bootstrap
 from labkit.metrics.meteor import STAGES, meteor_sentence, tokens
-from labkit.metrics.score import Score
+from labkit.metrics.score import UNIT, Score, mean_score
 
-UNIT = "0 … 1"
 PARTS = ("precision", "recall", "fmeasure")
 
 
@@ -87,11 +86,3 @@ def caption_scores(hypotheses: list[str], references: list[list[str]], draws: in
     given = (hypotheses, references)
     return [bleu(*given, 1, draws, seed), bleu(*given, 4, draws, seed), meteor(*given, draws, seed),
             rouge(*given, "1", draws=draws, seed=seed), rouge(*given, "L", draws=draws, seed=seed)]
-
-
-def mean_score(name: str, variant: str, values, range: str = UNIT, better: str = "higher", draws: int = 1000, seed: int = 0,
-               parts: dict[str, float] | None = None) -> Score:
-    """The mean of an item's values (n,) with the bootstrap interval of that mean."""
-    values = np.asarray(values, np.float64)
-    low, high = bootstrap(lambda rows: values[rows].mean(), len(values), draws, seed)
-    return Score(name, variant, float(values.mean()), low, high, len(values), range, better, parts=parts or {})

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
 
-from labkit.metrics.captions import mean_score
-from labkit.metrics.score import Score
+from labkit.metrics.score import Score, mean_score
 from labkit.models.judge import VGGClassifier, perceptual_distance
 
 HOST = "https://download.pytorch.org/models/"

@@ -17,8 +17,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from labkit.loop import NonFiniteError
-from labkit.metrics.captions import mean_score
-from labkit.metrics.score import Score
+from labkit.metrics.score import Score, mean_score
 
 LEAST = 11  # pixels of a side: SSIM's window
 

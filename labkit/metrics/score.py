@@ -9,9 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
+from labkit.metrics.intervals import bootstrap
 from labkit.metrics.undefined import said
+
+UNIT = "0 … 1"
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,11 @@ def score_table(scores: Iterable[Score]) -> pd.DataFrame:
     columns = ("value", "low", "high", "n", "range", "better", "variant", "interval")
     scores = list(scores)
     return pd.DataFrame([{c: getattr(s, c) for c in columns} for s in scores], index=[s.name for s in scores], columns=columns)
+
+
+def mean_score(name: str, variant: str, values, range: str = UNIT, better: str = "higher", draws: int = 1000, seed: int = 0,
+               parts: dict[str, float] | None = None) -> Score:
+    """The mean of an item's values (n,) with the bootstrap interval of that mean."""
+    values = np.asarray(values, np.float64)
+    low, high = bootstrap(lambda rows: values[rows].mean(), len(values), draws, seed)
+    return Score(name, variant, float(values.mean()), low, high, len(values), range, better, parts=parts or {})

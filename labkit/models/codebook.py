@@ -8,6 +8,8 @@ or several. A codebook is (n, C), a latent (B, C, H, W) or any (B, C, *sides), t
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -122,8 +124,10 @@ def seed_codebook(codebook: Tensor, h: Tensor, rng: torch.Generator) -> None:
     codebook.copy_(cells[order.to(cells.device)])
 
 
-def perplexity(indices: Tensor, n: int) -> float:
-    """exp of the entropy of how often each of `n` codes is used: `n` if all are used alike, 1 if it is always the same one."""
-    share = torch.bincount(indices.flatten().cpu(), minlength=n).double()
-    share = share / share.sum()
-    return float(torch.special.entr(share).sum().exp())
+def use_of(counts: Tensor) -> dict[str, float]:
+    """What counts (K,) of how often each code comes say: `used` and `dead` codes, entropy in `bits` per code, and `perplexity`
+    2^bits: so many codes, used alike, would be as rich. K at most; 1 where it is always the same code, or none was counted."""
+    share = counts.double().cpu() / max(1, int(counts.sum()))
+    bits = float(torch.special.entr(share).sum()) / math.log(2)
+    used = int((counts > 0).sum())
+    return {"used": used, "dead": len(counts) - used, "perplexity": 2**bits, "bits": bits}

@@ -20,7 +20,8 @@ from torch import nn
 
 from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
-from labkit.models.codebook import perplexity
+from labkit.metrics.reconstruction import psnr_of
+from labkit.models.codebook import use_of
 from labkit.models.load import config_of
 from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
 from labkit.precision import autocast
@@ -37,7 +38,7 @@ class TrainVQVAE(Training):
 
     steps: Steps = 6000
     batch: Batch = 64
-    told: Literal["nothing", "clip"] = Field("nothing", description="Whose vectors of the picture condition it")
+    told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
     scenes: Scenes = 100_000
     seed: Seed = 71
@@ -49,7 +50,8 @@ class TrainVQVAE(Training):
         teller = getattr(lab, self.told) if self.told != "nothing" else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = lab.fresh_copy("vqvae") if self.warm else VQVAE(VQVAEConfig(condition=teller.dim if teller else 0))
+            width = teller.encode_image(torch.zeros(1, 3, 64, 64, device=device)).shape[1] if teller else 0
+            model = lab.fresh_copy("vqvae") if self.warm else VQVAE(VQVAEConfig(condition=width))
         model = model.to(device).train().requires_grad_(True)
         for quantiser in model.quantisers:
             quantiser._codebook.threshold_ema_dead_code = quantiser._codebook.reset_cluster_size = self.dead_below
@@ -72,19 +74,15 @@ class TrainVQVAE(Training):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            scores = {"loss": float(total.detach()), "psnr": float(-10 * torch.log10(error.detach() / 4))}
+            scores = {"loss": float(total.detach()), "psnr": psnr_of(float(error.detach()), peak=2.0)}
             for level, name in enumerate(LEVELS):
-                scores[f"{name} perplexity"] = perplexity(codes[level], model.n_embed)
-            return Made(scores, lambda: sheet(shipped(), bank, teller), {"weights": weights})
-
-        def shipped() -> VQVAE:
-            # The codebooks are moving averages already: a second one would lag behind a code that was moved.
-            averaged.module.quantisers.load_state_dict(model.quantisers.state_dict())
-            return averaged.module.eval()
+                used = torch.bincount(codes[level].flatten(), minlength=model.n_embed)
+                scores[f"{name} perplexity"] = use_of(used)["perplexity"]
+            return Made(scores, lambda: sheet(averaged.module, bank, teller), {"weights": weights})
 
         def weights():
-            return shipped().state_dict(), {"kind": "vqvae", "config": config_of(model), "world": world_hash(),
-                                            "trained": self.model_dump()}
+            return averaged.module.state_dict(), {"kind": "vqvae", "config": config_of(model), "world": world_hash(),
+                                                  "trained": self.model_dump()}
 
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
         yield from loop(self.steps, parts, step, self.preview_every, resume)

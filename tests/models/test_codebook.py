@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.models import codebook as module
-from labkit.models.codebook import CodeUse, cells_of, lookup, nearest_code, seed_codebook, snap, straight_through
+from labkit.models.codebook import CodeUse, cells_of, lookup, nearest_code, seed_codebook, snap, straight_through, use_of
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -161,3 +161,14 @@ def test_a_seeded_codebook_has_every_cell_before_one_comes_twice(n):
     again = torch.zeros(n, 4)
     seed_codebook(again, h, torch.Generator().manual_seed(1))
     assert not torch.equal(again, codes), "in the generator's order"
+
+
+def counted(*codes: int, n: int) -> dict[str, float]:
+    return use_of(torch.bincount(torch.tensor(codes, dtype=torch.long), minlength=n))
+
+
+def test_perplexity_of_codes_used_alike_of_one_of_two_and_of_none():
+    assert counted(*range(8), n=8) == pytest.approx({"used": 8, "dead": 0, "perplexity": 8, "bits": 3})
+    assert counted(5, 5, n=8) == {"used": 1, "dead": 7, "perplexity": 1, "bits": 0} == counted(n=8) | {"used": 1, "dead": 7}
+    bits = -math.log2(1 / 4) / 4 - math.log2(3 / 4) * 3 / 4
+    assert counted(0, 1, 1, 1, n=512)["perplexity"] == pytest.approx(2**bits)

@@ -1,11 +1,10 @@
 """A VQ-VAE: shapes, where each level's codes come from, what the condition reaches, and exact resume of its codebooks."""
 
-import math
 
 import pytest
 import torch
 
-from labkit.models.codebook import nearest_code, perplexity
+from labkit.models.codebook import nearest_code
 from labkit.models.vqvae import VQVAE, VQVAEConfig
 
 SMALL = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=6, n_embed=16)
@@ -79,11 +78,3 @@ def test_a_condition_of_zeros_says_nothing_and_another_reaches_codes_and_picture
 def test_sides_that_the_grids_do_not_divide_are_refused(height, width):
     with pytest.raises(ValueError, match=f"{height} × {width} pixels, but both sides must be multiples of 8"):
         small().grids(height, width)
-
-
-def test_perplexity_of_equal_use_of_one_code_and_of_two():
-    assert perplexity(torch.arange(40) % 8, 8) == pytest.approx(8)
-    assert perplexity(torch.zeros(5, 5, dtype=torch.long), 8) == pytest.approx(1)
-    share = 1 / 4
-    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
-    assert perplexity(torch.tensor([0, 1, 1, 1]), 512) == pytest.approx(math.exp(entropy))

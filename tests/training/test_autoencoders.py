@@ -1,0 +1,44 @@
+"""Trainings of the VQ-VAE and of the bottleneck VAE: an exact resume, weights that load, codebooks averaged once."""
+
+import pytest
+import torch
+
+from labkit.models.bottleneck import BottleneckVAE
+from labkit.models.vqvae import VQVAE
+from labkit.training.bottleneck import TrainBottleneck
+from labkit.training.vqvae import TrainVQVAE
+from tests.conformance import assert_same, condition, global_randomness
+
+SMALL = {"steps": 4, "batch": 4, "scenes": 32, "precision": "fp32", "preview_every": 4}
+SPECS = [TrainVQVAE(**SMALL), TrainVQVAE(**SMALL, told="clip"), TrainVQVAE(**SMALL, told="blip"), TrainBottleneck(**SMALL)]
+every = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{type(s).__name__}-{getattr(s, 'told', '')}")
+pytestmark = pytest.mark.usefixtures("own_bank")
+
+
+@every
+def test_a_resume_is_exact_and_nothing_else_is_touched(tiny, spec):
+    before, chance = condition(tiny), global_randomness()
+    steps = [(step, step.state()) for step in spec.run(tiny)]
+    (*_, last) = spec.run(tiny, steps[1][1])
+    assert last.scores == steps[-1][0].scores and last.image.size[0] == 8 * 64
+    assert_same(last.extras["weights"]()[0], steps[-1][0].extras["weights"]()[0])
+    assert_same(condition(tiny), before)
+    assert_same(global_randomness(), chance)
+
+
+@every
+def test_its_weights_make_the_model_again(tiny, spec):
+    (*_, last) = spec.run(tiny)
+    tensors, about = last.extras["weights"]()
+    model = {"vqvae": VQVAE, "bottleneck": BottleneckVAE}[about["kind"]].from_config(about["config"])
+    model.load_state_dict(tensors)
+    assert about["trained"] == spec.model_dump()
+    assert getattr(model.config, "condition", 0) == (0 if getattr(spec, "told", "") == "nothing" else 16)
+
+
+def test_what_is_shipped_has_the_codebooks_as_they_are(tiny):
+    """They are moving averages already: an average of them would lag behind a code that was moved."""
+    (*_, last) = TrainVQVAE(**SMALL).run(tiny)
+    shipped, own = last.extras["weights"]()[0], last.state()["parts"]["model"]
+    books = [name for name in own if name.endswith("embed")]
+    assert len(books) == 2 and all(torch.equal(shipped[name], own[name]) for name in books)
