@@ -77,6 +77,23 @@ def missing():
     return absent
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """A lab of small random models, one for the tests of a module."""
+    from tests.conformance import TinyLab  # torch: not every test needs it
+
+    return TinyLab()
+
+
+@pytest.fixture(scope="module")
+def own_bank(tmp_path_factory):
+    """The folder of the scene banks while the tests of this module run: theirs alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("bank")
+        patch.setenv("LABKIT_BANK", str(path))
+        yield path
+
+
 @pytest.fixture
 def chromium() -> str:
     """The path of a Chromium or Chrome; the test skips (CI=true: fails) where there is none."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 import labkit
 from labkit.spec import MEASURES
-from tests.conformance import TinyLab, assert_same, condition, global_randomness
+from tests.conformance import assert_same, condition, global_randomness
 
 
 def pictures() -> list[Image.Image]:
@@ -38,11 +38,6 @@ def every(test):
     test.asks = lambda cls: True
     return pytest.mark.parametrize("name", sorted(OURS))(test)
 
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
 
 
 def example(name: str):

@@ -10,7 +10,6 @@ from labkit import methods
 from labkit.kinds import KINDS
 from labkit.spec import MAX_SEED, METHODS, Method, Training
 from tests.conformance import (
-    TinyLab,
     assert_same,
     condition,
     global_randomness,
@@ -42,11 +41,6 @@ def those(asks):
 def with_field(field: str):
     """The test is of the methods that have a field."""
     return those(lambda cls: cls.has(field))
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
 
 
 @pytest.fixture(params=["tiny", "pocket"])

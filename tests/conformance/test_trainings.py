@@ -12,23 +12,13 @@ from labkit.runs.checkpoint import train_to_disk
 from labkit.spec import METHODS, Training
 from labkit.world import classes, world_hash
 from labkit.zoo import load_tensors
-from tests.conformance import TinyLab, assert_same, condition, global_randomness, through_disk
+from tests.conformance import assert_same, condition, global_randomness, through_disk
+
+pytestmark = pytest.mark.usefixtures("own_bank")
 
 SMALL = {"steps": 4, "batch": 8, "scenes": 64, "precision": "fp32", "preview_every": 3}
 TRAININGS = trainings()
 every = pytest.mark.parametrize("name", sorted(TRAININGS))
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def bank(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
-        yield
 
 
 def spec_of(name: str, **changes):

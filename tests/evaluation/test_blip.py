@@ -12,6 +12,8 @@ from labkit.world import caption, sample_scene
 from labkit.world.contrast import contrast
 from tests.conformance import TinyLab
 
+pytestmark = pytest.mark.usefixtures("own_bank")
+
 
 class Knowing:
     """Knows which captions `ask` will give to a bank's scenes; believes those that are true."""
@@ -33,13 +35,6 @@ class Knowing:
 
     def caption(self, x):
         return [self.texts[p.numpy().tobytes()] for p in x]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
-        yield
 
 
 def test_who_knows_everything_gets_it_all_and_who_believes_everything_half():

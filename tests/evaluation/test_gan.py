@@ -8,19 +8,8 @@ from labkit.evaluation.gan import distance_table, measure_gan, paint
 from labkit.evaluation.guidance import scores_of
 from labkit.evaluation.painting import CLAIMS, held_out_scenes, prompt_of
 from labkit.image import to_tensor
-from tests.conformance import TinyLab
 
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def bank(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
-        yield
+pytestmark = pytest.mark.usefixtures("own_bank")
 
 
 def test_pictures_are_of_the_prompts_and_fixed_by_the_seed(tiny):

@@ -11,9 +11,8 @@ from tests.models.priors import RECORDS, PriorLab
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(own_bank):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
         for name, record in RECORDS.items():
             patch.setitem(KINDS, name, record)
         yield PriorLab()

@@ -12,16 +12,10 @@ from labkit.metrics import perceptual
 from labkit.metrics.fid import fid, frechet, kid_score
 from labkit.metrics.perceptual import MissingNetwork, lpips, pocket_distance, trunk_of
 from labkit.metrics.reconstruction import mse_of, psnr_of, reconstruction_scores
-from tests.conformance import TinyLab
 
 
 def noise(n: int, side: int = 16, seed: int = 0) -> torch.Tensor:
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
 
 
 def test_psnr_is_the_same_in_either_range_and_mse_is_not():

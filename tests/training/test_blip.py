@@ -12,19 +12,9 @@ from labkit.training.clip import JUNK
 from labkit.world import read, sample_scene
 from tests.conformance import TinyLab, assert_same
 
+pytestmark = pytest.mark.usefixtures("own_bank")
+
 SMALL = {"steps": 4, "batch": 6, "scenes": 32, "precision": "fp32", "preview_every": 4}
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
-        yield
 
 
 def test_it_starts_from_clip_s_trunk_which_stays_until_it_is_let_go(tiny):

@@ -14,19 +14,9 @@ from labkit.training.blip_finetune import FineTuneBLIP, PairSet, pair_set, what_
 from labkit.world import render, sample_scene
 from tests.conformance import TinyLab, assert_same, condition, through_disk
 
+pytestmark = pytest.mark.usefixtures("own_bank")
+
 SMALL = {"steps": 4, "batch": 4, "scenes": 32, "precision": "fp32", "preview_every": 4}
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return TinyLab()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
-        yield
 
 
 def pair(tmp_path: Path, k: int, caption: str, match, image: int = 0, there: bool = True) -> Pair:

@@ -20,6 +20,8 @@ from labkit.training.gan import (
 )
 from tests.conformance import TinyLab, assert_same
 
+pytestmark = pytest.mark.usefixtures("own_bank")
+
 
 @pytest.fixture(scope="module")
 def tiny():
@@ -30,14 +32,6 @@ def tiny():
         eye = VGGClassifier(VGGConfig([[4]] * 4, {"subject": 3}))
     lab._models["perceptual"] = eye.eval().requires_grad_(False)
     return lab
-
-
-@pytest.fixture(autouse=True, scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bank")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(path))
-        yield path
 
 
 def spec(**changes) -> TrainGAN:
@@ -91,11 +85,11 @@ def test_captions_come_from_the_seed_alone(tiny):
     assert torch.allclose(a.norm(dim=1), torch.ones(32), atol=1e-5)
 
 
-def test_flat_scenes_are_flat_hold_one_subject_and_lie_in_a_file_of_their_own(folder):
+def test_flat_scenes_are_flat_hold_one_subject_and_lie_in_a_file_of_their_own(own_bank):
     flat, mixed = scene_bank("train", 32, style="flat", two=False), scene_bank("train", 32)
     assert all(flat.scene(k).style == "flat" and len(flat.scene(k).subjects) == 1 for k in range(32))
     assert len({mixed.scene(k).style for k in range(32)}) > 3
-    names = {p.name for p in folder.glob("*_32.npy")}
+    names = {p.name for p in own_bank.glob("*_32.npy")}
     assert len(names) == 2 and any("style-flat_two-False" in n for n in names)
 
 

@@ -22,9 +22,8 @@ every = pytest.mark.parametrize("kind", BOTH)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def here(tmp_path_factory):
+def here(own_bank):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_BANK", str(tmp_path_factory.mktemp("bank")))
         for name, record in RECORDS.items():
             patch.setitem(KINDS, name, record)
         yield
