@@ -21,7 +21,6 @@ from torch import nn
 
 from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
-from labkit.metrics.reconstruction import psnr_of
 from labkit.models.codebook import CodeUse, seed_codebook
 from labkit.models.judge import perceptual_distance
 from labkit.models.load import config_of
@@ -92,7 +91,7 @@ class TrainVQGAN(Training):
             y = y.float()
             total = F.mse_loss(y, x) * 2 + F.l1_loss(y, x) * 0.25 + extra
             error = F.mse_loss(y.detach().clamp(-1, 1), x)
-            scores = {"psnr": psnr_of(float(error), peak=2.0), "codebook" if coded else "principal": float(extra.detach())}
+            scores = {"psnr": float(-10 * torch.log10(error / 4)), "codebook" if coded else "principal": float(extra.detach())}
             if eye is not None and sharpen:
                 with cast:
                     seen = perceptual_distance(eye, y, x).float().mean()

@@ -20,7 +20,6 @@ from torch import nn
 
 from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
-from labkit.metrics.reconstruction import psnr_of
 from labkit.models.codebook import use_of
 from labkit.models.load import config_of
 from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
@@ -74,7 +73,7 @@ class TrainVQVAE(Training):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            scores = {"loss": float(total.detach()), "psnr": psnr_of(float(error.detach()), peak=2.0)}
+            scores = {"loss": float(total.detach()), "psnr": float(-10 * torch.log10(error.detach() / 4))}
             for level, name in enumerate(LEVELS):
                 used = torch.bincount(codes[level].flatten(), minlength=model.n_embed)
                 scores[f"{name} perplexity"] = use_of(used)["perplexity"]
