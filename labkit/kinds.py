@@ -142,6 +142,23 @@ _ALL = (
          megabytes=8, load="labkit.clip.blip:load_blip", net="net", models=(("", "labkit.models.blip:PocketBLIP"),),
          training="labkit.training.blip:TrainBLIP", evaluation="labkit.evaluation.blip:blip_figures",
          help="BLIP: pocket, or as in Salesforce/blip-itm-base-coco+Salesforce/blip-image-captioning-base"),
+    Kind("vqvae", "Pocket VQ-VAE",
+         "VQ-VAE-2's encoder, decoder and two codebooks, on `vector-quantize-pytorch`'s quantiser (`labkit/models/vqvae.py`)",
+         "It has seen the picture world's 64-pixel scenes only. Its codes are what the priors learn: new weights, new priors.",
+         megabytes=3, draws=True, load="labkit.models.vqvae:load_vqvae", models=(("", "labkit.models.vqvae:VQVAE"),),
+         training="labkit.training.vqvae:TrainVQVAE", evaluation="labkit.evaluation.vqvae:vqvae_figures",
+         help="VQ-VAE of two levels: pocket, or a file of its weights"),
+    Kind("prior_top", "Pocket prior of top codes", "PixelSNAIL over 8 × 8 codes (`labkit/models/pixelsnail.py`)",
+         "It knows the codes of the pocket VQ-VAE and the sentences of the model named in its `condition`, and no others.",
+         megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_top", n=2000,
+         models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorTop",
+         evaluation="labkit.evaluation.priors:top_figures", help="prior of the VQ-VAE's top codes: pocket, or a file"),
+    Kind("prior_bottom", "Pocket prior of bottom codes",
+         "PixelSNAIL over 16 × 16 codes, given the top ones (`labkit/models/pixelsnail.py`)",
+         "It knows the codes of the pocket VQ-VAE and the sentences of the model named in its `condition`, and no others.",
+         megabytes=2.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
+         models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
+         evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from labkit.evaluation.painting import PaintingReport, measure_painting
+from labkit.methods.prior_sampling import PriorSampling
 from labkit.models.drawing import Draw, sample_codes
 from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of
-from labkit.models.prior_sampling import PriorSampling
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from labkit.models.load import load_model, tuples
 
-CONDITION = "clip"  # whose sentences a new prior learns; a trained one says in its config whose it reads
+CONDITION = "blip"  # whose sentences a new prior learns; a trained one says in its config whose it reads
 
 
 @dataclass(frozen=True)

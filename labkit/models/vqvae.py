@@ -31,7 +31,7 @@ class VQVAEConfig:
     """`channels` of the hidden maps, `residual` blocks of `bottleneck` channels in each part, codes of length `embed_dim`,
     `n_embed` of them a level, and the length of the vector that conditions (0: none)."""
 
-    channels: int = 96
+    channels: int = 64
     residual: int = 2
     bottleneck: int = 32
     embed_dim: int = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -20,7 +21,9 @@ from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordT
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig
 from labkit.models.vqgan import VQGAN, VQGANConfig
+from labkit.models.vqvae import VQVAE, VQVAEConfig
 from labkit.world import classes, unknown_words, words
 
 CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks=(1, 1, 1), vocab_size=320,
@@ -30,6 +33,8 @@ VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), r
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
 BLIP_SIZES = {"trunk_widths": CLIP.widths, "trunk_blocks": CLIP.blocks, "width": 16, "heads": 2, "vision_layers": 1,
               "text_layers": 1, "feed_forward": 16, "embed_dim": CLIP.embed_dim}
+VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_embed=64)
+PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
@@ -49,6 +54,27 @@ def tiny_blip() -> BLIP:
         torch.manual_seed(7)
         net = PocketBLIP(PocketBLIPConfig(vocab_size=tokenizer.vocab_size, end=tokenizer.end, **BLIP_SIZES))
     return BLIP(net.eval().requires_grad_(False), tokenizer, net.config.image_size, name="tiny", unknown=unknown_words)
+
+
+def tiny_vqvae() -> VQVAE:
+    """A small random VQ-VAE whose codes lie apart."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = VQVAE(VQVAE_SIZES)
+        with torch.no_grad():  # at the scale of fresh layers the quantiser's distances in fp32 are rounding
+            model.to_top.weight *= 100
+        model.train()(torch.rand(4, 3, 64, 64) * 2 - 1)  # k-means: from here on there are codes
+    return model.eval().requires_grad_(False)
+
+
+def tiny_prior(seed: int = 3, **changes) -> PixelSNAIL:
+    """A small random prior, whose logits differ enough for its codes to differ."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = PixelSNAIL(replace(PRIOR, **changes))
+        model.head.weight.data.mul_(4)
+        model.null.data.normal_()
+    return model.eval().requires_grad_(False)
 
 
 class TinyLab(Lab):
@@ -71,7 +97,9 @@ class TinyLab(Lab):
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
         self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
-                         "blip": tiny_blip(), "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False)}
+                         "blip": tiny_blip(), "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False),
+                         "vqvae": tiny_vqvae(), "prior_top": tiny_prior(),
+                         "prior_bottom": tiny_prior(4, grid=(16, 16), coarser=64, heads=0)}
 
 
 def pocket_lab(missing, kinds) -> Lab:

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
+from labkit.clip.blip import BLIP
 from labkit.kinds import trainings
 from labkit.loop import NonFiniteError
 from labkit.models.load import config_of
 from labkit.runs.checkpoint import train_to_disk
 from labkit.spec import METHODS, Training
+from labkit.training.bank import SceneBank
 from labkit.world import classes, world_hash
 from labkit.zoo import load_tensors
 from tests.conformance import assert_same, condition, global_randomness, through_disk
@@ -84,17 +86,20 @@ def test_resumes_exactly_after_a_kill(name, tiny, straight):
 
 @every
 def test_a_nan_ends_the_run_with_the_last_good_step(name, tiny, monkeypatch):
-    from labkit.training.bank import SceneBank
+    """What a training reads of the world, its pictures or of a prior its sentences, is poisoned in its second step."""
+    batch = spec_of(name).batch
 
-    images, calls = SceneBank.images, []
+    def poison(cls, reads):
+        honest, calls = getattr(cls, reads), []
 
-    def poisoned(bank, index):
-        calls.append(len(index))
-        x = images(bank, index)
-        return x * math.nan if len(index) == SMALL_BATCH[name] and calls.count(len(index)) > 1 else x
+        def poisoned(self, asked):
+            calls.append(len(asked))
+            return honest(self, asked) * (math.nan if len(asked) == batch and calls.count(batch) > 1 else 1)
 
-    SMALL_BATCH = {n: spec_of(n).batch for n in TRAININGS}
-    monkeypatch.setattr(SceneBank, "images", poisoned)
+        monkeypatch.setattr(cls, reads, poisoned)
+
+    poison(SceneBank, "images")
+    poison(BLIP, "encode_text")
     seen = []
     with pytest.raises(NonFiniteError, match="step 1: no longer a number: .*; lower the learning rate") as caught:
         for step in spec_of(name).run(tiny):

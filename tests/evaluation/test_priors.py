@@ -5,17 +5,13 @@ import pytest
 import torch
 
 from labkit.evaluation.priors import bits_table, heeding, in_common, mean_interval, memory_table
-from labkit.kinds import KINDS
 from labkit.models.pixelsnail import bits_per_code
-from tests.models.priors import RECORDS, PriorLab
+from tests.models.priors import PriorLab
 
 
 @pytest.fixture(scope="module")
 def lab(own_bank):
-    with pytest.MonkeyPatch.context() as patch:
-        for name, record in RECORDS.items():
-            patch.setitem(KINDS, name, record)
-        yield PriorLab()
+    return PriorLab()
 
 
 @pytest.mark.parametrize("kind", ["prior_top", "prior_bottom"])

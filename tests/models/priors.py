@@ -1,4 +1,4 @@
-"""What the tests of the priors share: their records, a two-level code of mean colours, and a lab that holds small ones."""
+"""What the tests of the priors share: a two-level code of mean colours, and a lab that holds it under small priors."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.kinds import Kind
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig
-from tests.conformance import CLIP, TinyLab
-
-PRIOR = {"draws": True, "models": (("", "labkit.models.pixelsnail:PixelSNAIL"),)}
-RECORDS = {
-    "prior_top": Kind("prior_top", "Prior of top codes", "a PixelSNAIL", "note", megabytes=5,
-                      load="labkit.models.pixelsnail:load_prior_top",
-                      training="labkit.training.pixelsnail:TrainPriorTop", **PRIOR),
-    "prior_bottom": Kind("prior_bottom", "Prior of bottom codes", "a PixelSNAIL", "note", megabytes=3,
-                         load="labkit.models.pixelsnail:load_prior_bottom",
-                         training="labkit.training.pixelsnail:TrainPriorBottom", **PRIOR),
-    "vqvae": Kind("vqvae", "Codes", "mean colours", "note", megabytes=2, load="tests.models.priors:load_blocks", draws=True),
-}
+from tests.conformance import TinyLab
 
 
 class BlockCodes(nn.Module):
@@ -51,26 +38,9 @@ class BlockCodes(nn.Module):
         return (paint(top, 8) + paint(bottom, 4)) / 2
 
 
-def load_blocks(name: str, device="cpu", bf16: bool = False) -> BlockCodes:
-    return BlockCodes().eval()
-
-
-def prior(seed: int = 3, **changes) -> PixelSNAIL:
-    """A small prior, not trained, whose logits differ enough for their codes to differ."""
-    values = {"n_embed": 64, "grid": (8, 8), "embed": CLIP.embed_dim, "channels": 16, "blocks": 2, "gates": 2, "heads": 2}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = PixelSNAIL(PixelSNAILConfig(**values | changes))
-        model.head.weight.data.mul_(4)
-        model.null.data.normal_()
-    return model.eval().requires_grad_(False)
-
-
 class PriorLab(TinyLab):
-    """A tiny lab that also has codes and priors; to be made while RECORDS are in KINDS."""
+    """A tiny lab whose codes are the mean colours: a picture shows its codes."""
 
     def __init__(self):
         super().__init__()
-        self._models |= {"vqvae": BlockCodes().eval(), "prior_top": prior(),
-                         "prior_bottom": prior(4, grid=(16, 16), coarser=64, heads=0)}
-        assert CONDITION in self._models or CONDITION in self.names
+        self._models["vqvae"] = BlockCodes().eval()

@@ -9,7 +9,7 @@ from labkit.models.drawing import Draw, Growing, distribution, draft, guided, pi
 from labkit.models.pixelsnail import bits_per_code
 from labkit.models.pixelsnail_sampler import CachedPrior
 from labkit.spec import SpecError
-from tests.models.priors import prior
+from tests.conformance import tiny_prior
 
 P = torch.tensor([[0.1, 0.4, 0.2, 0.3]])
 
@@ -61,7 +61,7 @@ def grown(model, how=Draw(guidance=1), forced=None, e=None, seed=0):  # noqa: B0
 
 
 def test_given_codes_are_kept_and_change_nothing_before_them():
-    model, e = prior(), torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    model, e = tiny_prior(), torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     free, forced = grown(model, e=e), torch.full((2, 8, 8), -1)
     forced[0, 4, 3], forced[1, 0, 0] = (free.codes[0, 4, 3] + 1) % 64, free.codes[1, 0, 0]
     made = grown(model, e=e, forced=forced)
@@ -76,14 +76,14 @@ def test_given_codes_are_kept_and_change_nothing_before_them():
 
 
 def test_bits_are_the_prior_s_own_whatever_was_drawn_from():
-    model, e = prior(), torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    model, e = tiny_prior(), torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
     for how in (Draw(guidance=1), Draw(guidance=4, temperature=0.7, top_k=5, top_p=0.9)):
         made = grown(model, how, e=e)
         assert torch.allclose(made.bits.flatten(1).mean(1), bits_per_code(model, made.codes, e), atol=1e-4)
 
 
 def test_entropy_is_of_what_is_drawn_from():
-    model = prior(n_embed=32)
+    model = tiny_prior(n_embed=32)
     for p in (model.head.weight, model.head.bias):
         p.data.zero_()
     for how, expected in ((Draw(guidance=1), 5), (Draw(guidance=1, top_k=8), 3), (Draw(guidance=1, top_k=1), 0),
@@ -94,7 +94,7 @@ def test_entropy_is_of_what_is_drawn_from():
 
 
 def test_low_temperature_and_one_code_are_greedy_and_a_draft_of_enough_sweeps_is_too():
-    model = prior(grid=(4, 4), heads=2)
+    model = tiny_prior(grid=(4, 4), heads=2)
     greedy = grown(model, Draw(guidance=1, top_k=1)).codes
     assert torch.equal(grown(model, Draw(guidance=1, temperature=1e-3), seed=5).codes, greedy)
     assert torch.equal(draft(model, torch.zeros_like(greedy), 0, sweeps=16), greedy)
@@ -103,7 +103,7 @@ def test_low_temperature_and_one_code_are_greedy_and_a_draft_of_enough_sweeps_is
 
 
 def test_nothing_is_known_of_cells_that_are_not_drawn():
-    model = prior()
+    model = tiny_prior()
     level = Growing(CachedPrior(model), Draw(guidance=1), quantiles(1, 64, torch.Generator().manual_seed(0)))
     level.grow(10)
     for seen in (level.bits, level.entropy):

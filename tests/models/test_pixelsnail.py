@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from labkit import zoo
-from labkit.kinds import KINDS
 from labkit.models.load import config_of
 from labkit.models.pixelsnail import (
     CausalConv,
@@ -19,7 +18,7 @@ from labkit.models.pixelsnail import (
     load_prior_bottom,
     load_prior_top,
 )
-from tests.models.priors import RECORDS, prior
+from tests.conformance import tiny_prior
 
 LEVELS = {"top": {"grid": (4, 6)}, "bottom": {"grid": (4, 6), "coarser": 7, "heads": 0},
           "wide": {"grid": (4, 6), "coarser": 7, "kernel": (5, 5)}}
@@ -37,7 +36,7 @@ def inputs(model: PixelSNAIL, n: int = 2, seed: int = 0):
 def test_logits_depend_on_earlier_codes_and_on_no_others(level):
     """By gradients through the codes' embeddings. With attention on all that some cell up to this one reads first, which is its
     right neighbour or, of the last in a row, one below it; without it at least on the neighbours."""
-    model = prior(**LEVELS[level])
+    model = tiny_prior(**LEVELS[level])
     codes, e, coarser = inputs(model, 1)
     x = model.embedding(codes).movedim(-1, 1).requires_grad_()
     terms = model.terms(model.sentence(e, 1), coarser)
@@ -61,7 +60,7 @@ def test_logits_depend_on_earlier_codes_and_on_no_others(level):
 
 @every
 def test_first_rows_need_no_others(level):
-    model = prior(**LEVELS[level])
+    model = tiny_prior(**LEVELS[level])
     codes, e, coarser = inputs(model)
     terms = model.terms(model.sentence(e, 2), coarser)
     for rows in (1, 3):
@@ -85,7 +84,7 @@ def test_a_kernel_holds_its_live_taps_alone(strict, taps):
 
 @every
 def test_the_sentence_enters_every_gate_and_the_coarser_codes_too(level):
-    model = prior(**LEVELS[level])
+    model = tiny_prior(**LEVELS[level])
     codes, e, coarser = inputs(model)
     gates = {name: m for name, m in model.named_modules() if isinstance(m, GatedBlock)}
     assert len(gates) == 2 * (2 + bool(model.config.heads)) + 2 * bool(model.config.coarser)
@@ -109,7 +108,7 @@ def test_the_sentence_enters_every_gate_and_the_coarser_codes_too(level):
 
 
 def test_a_withheld_sentence_is_none_at_all():
-    model = prior(**LEVELS["bottom"])
+    model = tiny_prior(**LEVELS["bottom"])
     codes, e, coarser = inputs(model)
     keep = torch.tensor([True, False])
     mixed = model(codes, e, coarser, keep)
@@ -119,7 +118,7 @@ def test_a_withheld_sentence_is_none_at_all():
 
 
 def test_sentences_are_standardised_by_what_was_measured():
-    model, e = prior(), torch.randn(50, 16) * 0.01 + 3
+    model, e = tiny_prior(), torch.randn(50, 16) * 0.01 + 3
     model.measure(e)
     given = (e - model.centre) / model.spread
     assert torch.allclose(model.sentence(e, 50), model.read(given)) and torch.allclose(given.std(0), torch.ones(16), atol=1e-4)
@@ -128,7 +127,7 @@ def test_sentences_are_standardised_by_what_was_measured():
 
 
 def test_bits_of_a_uniform_prior_are_log2_of_the_codes():
-    model = prior(n_embed=48)
+    model = tiny_prior(n_embed=48)
     for p in (model.head.weight, model.head.bias):
         p.data.zero_()
     codes = torch.randint(48, (5, 8, 8))
@@ -138,7 +137,7 @@ def test_bits_of_a_uniform_prior_are_log2_of_the_codes():
 def test_bits_are_of_the_code_s_own_probability_and_add_up_over_a_grid():
     logits = torch.tensor([[1.0, 0.5, 0.25]]).log()[:, :, None, None]
     assert torch.allclose(bits(logits, torch.tensor([[[1]]])), torch.tensor(math.log2(1.75 / 0.5)))
-    model = prior(n_embed=2, grid=(1, 3), embed=4, kernel=(2, 3))
+    model = tiny_prior(n_embed=2, grid=(1, 3), embed=4, kernel=(2, 3))
     grids = torch.cartesian_prod(*[torch.arange(2)] * 3).view(8, 1, 3)
     total = (2 ** -(3 * bits_per_code(model, grids, torch.ones(8, 4)))).sum()
     assert float(total) == pytest.approx(1, abs=1e-5), "probabilities of all grids add up to one"
@@ -170,7 +169,7 @@ def test_bad_architectures_are_refused(values, message):
 
 
 def test_wrong_shapes_are_refused():
-    top, bottom = prior(grid=(4, 6)), prior(**LEVELS["bottom"])
+    top, bottom = tiny_prior(grid=(4, 6)), tiny_prior(**LEVELS["bottom"])
     codes, e, coarser = inputs(bottom)
     with pytest.raises(ValueError, match=r"codes: shape \(2, 6, 4\) must be \(B, 4, 6\)"):
         top(codes.mT, e)
@@ -185,9 +184,8 @@ def test_wrong_shapes_are_refused():
 
 
 @pytest.mark.parametrize(("kind", "load"), [("prior_top", load_prior_top), ("prior_bottom", load_prior_bottom)])
-def test_saves_and_loads_as_the_other_pocket_models_do(kind, load, tmp_path, monkeypatch):
-    monkeypatch.setitem(KINDS, kind, RECORDS[kind])
-    model = prior(**LEVELS["top" if kind == "prior_top" else "bottom"])
+def test_saves_and_loads_as_the_other_pocket_models_do(kind, load, tmp_path):
+    model = tiny_prior(**LEVELS["top" if kind == "prior_top" else "bottom"])
     path = tmp_path / "prior.safetensors"
     zoo.save_tensors(path, model.state_dict(), {"kind": kind, "config": config_of(model), "world": "w"})
     again, given = load(str(path)), inputs(model)

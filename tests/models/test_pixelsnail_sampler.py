@@ -5,7 +5,7 @@ import torch
 
 from labkit.models.drawing import Draw, Growing, distribution, guided, pick, quantiles, sample_codes
 from labkit.models.pixelsnail_sampler import CachedPrior
-from tests.models.priors import prior
+from tests.conformance import tiny_prior
 
 MODES = {
     "attention": {}, "condition map": {"coarser": 64, "heads": 0}, "both": {"coarser": 64}, "neither": {"heads": 0},
@@ -24,7 +24,7 @@ def inputs(model, n: int = 3):
 
 @every
 def test_cached_logits_are_the_dense_ones_at_every_cell(mode):
-    model = prior(**MODES[mode])
+    model = tiny_prior(**MODES[mode])
     codes, e, coarser = inputs(model)
     told, untold = model(codes, e, coarser), model(codes, None, coarser)
     assert told.std() > 0.3, "logits of some size"
@@ -48,7 +48,7 @@ def test_cached_logits_are_the_dense_ones_at_every_cell(mode):
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_same_seed_same_codes_cached_or_dense(mode, guidance):
     """Against the network run anew for every cell."""
-    model = prior(**MODES[mode])
+    model = tiny_prior(**MODES[mode])
     codes, e, coarser = inputs(model, 2)
     how = Draw(guidance=guidance, temperature=0.9, top_p=0.97)
     made = sample_codes(model, how, torch.Generator().manual_seed(7), e, coarser)
@@ -63,7 +63,7 @@ def test_same_seed_same_codes_cached_or_dense(mode, guidance):
 
 
 def test_asking_twice_changes_nothing_and_samplings_share_nothing():
-    model = prior()
+    model = tiny_prior()
     codes, e, _ = inputs(model)
     sampler = CachedPrior(model)
     one, other = sampler.start(3, e), sampler.start(3, -e)
@@ -82,7 +82,7 @@ def test_asking_twice_changes_nothing_and_samplings_share_nothing():
 
 
 def test_bad_starts_are_refused():
-    sampler = CachedPrior(prior())
+    sampler = CachedPrior(tiny_prior())
     with pytest.raises(ValueError, match="n: 0 must be 1 or more"):
         sampler.start(0)
     with pytest.raises(ValueError, match="both: there is no sentence to leave out"):
@@ -92,7 +92,7 @@ def test_bad_starts_are_refused():
 
 
 def test_drawing_on_gives_what_drawing_at_once_gives():
-    model, e = prior(), torch.randn(2, 16)
+    model, e = tiny_prior(), torch.randn(2, 16)
     u = quantiles(2, 64, torch.Generator().manual_seed(0))
     parts, whole = (Growing(CachedPrior(model), Draw(), u, e) for _ in range(2))
     whole.grow(64)

@@ -63,7 +63,7 @@ class Inpaint(Spec):
                 & (x + 1 > self.left * columns) & (x < self.right * columns))
 
 
-class PriorSampling(Prompted, listed=False):  # until weights of its kinds are shipped
+class PriorSampling(Prompted):
     """Make a picture by sampling its codes (VQ-VAE and PixelSNAIL)."""
 
     needs: ClassVar[tuple[str, ...]] = ("prior_top", "prior_bottom", "vqvae", CONDITION)

@@ -1,32 +1,20 @@
 """Sampling a picture's codes: what every method owes, given codes, a picture painted anew in part, and what steps tell."""
 
-import inspect
 
 import pytest
 import torch
 from PIL import Image
 
 from labkit.image import ImageInput, to_tensor
-from labkit.kinds import KINDS
+from labkit.methods.prior_sampling import Drawing, Inpaint, PriorSampling, sentence_of
 from labkit.models.drawing import Draw
-from labkit.models.pixelsnail import bits_per_code, condition_of
-from labkit.models.prior_sampling import Drawing, Inpaint, PriorSampling, sentence_of
+from labkit.models.pixelsnail import CONDITION, bits_per_code, condition_of
 from labkit.prompt import parse
-from labkit.spec import METHODS, SpecError
-from tests.conformance import pixels, test_methods
-from tests.models.priors import RECORDS, PriorLab, prior
+from labkit.spec import SpecError
+from tests.conformance import pixels, tiny_prior
+from tests.models.priors import PriorLab
 
 PROMPT = "a red apple in the snow"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def records():
-    with pytest.MonkeyPatch.context() as patch:
-        for name, record in RECORDS.items():
-            patch.setitem(KINDS, name, record)
-        patch.setitem(METHODS, "PriorSampling", PriorSampling)  # not listed, and not replayed, before its weights are shipped
-        patch.setitem(test_methods.OURS, "PriorSampling", PriorSampling)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +24,6 @@ def lab():
 
 def spec(**changes):
     return PriorSampling(**{"prompt": PROMPT, "steps": 10, "preview_every": 4, **changes})
-
-
-def test_what_every_method_owes(lab):
-    """The conformance suite, on a lab of small priors."""
-    ran = []
-    for test in vars(test_methods).values():
-        if inspect.isfunction(test) and getattr(test, "asks", lambda cls: False)(PriorSampling):
-            takes = set(inspect.signature(test).parameters)
-            if takes <= {"name", "lab", "tiny", "k"}:
-                given = {"name": "PriorSampling", "lab": lab, "tiny": lab, "k": 2}
-                test(**{name: given[name] for name in takes})
-                ran.append(test.__name__)
-    assert "test_k_steps_and_a_resume_equal_a_straight_run" in ran and "test_a_prompt_of_weight_0_changes_nothing" in ran
 
 
 def test_codes_are_drawn_in_equal_parts_and_told_with_their_bits_and_entropy(lab):
@@ -109,7 +84,7 @@ def test_each_level_is_drawn_its_own_way(lab):
 
 def test_weighted_prompts_are_one_vector(lab):
     a, b = condition_of(lab, ["a red apple", "snow"])
-    mixed = sentence_of(lab, parse("a red apple:2 | snow:-0.5 | a guitar:0"), "clip")
+    mixed = sentence_of(lab, parse("a red apple:2 | snow:-0.5 | a guitar:0"), CONDITION)
     assert torch.allclose(mixed, torch.nn.functional.normalize(2 * a - 0.5 * b, dim=0)[None], atol=1e-6)
 
 
@@ -121,7 +96,7 @@ def test_unknown_words_and_a_stop_are_told(lab):
 def test_a_prior_that_gives_no_numbers_ends_the_run(lab, monkeypatch):
     from labkit.loop import NonFiniteError
 
-    broken = prior()
+    broken = tiny_prior()
     broken.head.bias.data.fill_(float("nan"))
     monkeypatch.setitem(lab._models, "prior_top", broken)
     with pytest.raises(NonFiniteError, match="step 0: no longer a number: bits per code"):
@@ -134,7 +109,7 @@ def test_a_prior_that_gives_no_numbers_ends_the_run(lab, monkeypatch):
     ("prior_bottom", {"grid": (16, 16), "coarser": 32}, "under 32 codes does not lie under"),
 ])
 def test_models_that_do_not_belong_together_are_refused(lab, monkeypatch, kind, model, message):
-    monkeypatch.setitem(lab._models, kind, prior(**model))
+    monkeypatch.setitem(lab._models, kind, tiny_prior(**model))
     with pytest.raises(SpecError, match=message):
         next(iter(spec().run(lab)))
 
