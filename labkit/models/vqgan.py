@@ -127,6 +127,16 @@ class GumbelQuantizer(GumbelQuantize):
         return straight_through(lookup(self.codebook, indices), soft), indices
 
 
+def pixel_nets(config: VQGANConfig) -> tuple[nn.Module, nn.Module]:
+    """taming's encoder, pictures (B,3,H,W) -> features (B,z_channels,H/f,W/f), and its decoder, the way back."""
+    dims = config.to_dict() | {"in_channels": 3, "out_ch": 3, "double_z": False}
+    nets = taming_model.Encoder(**dims), taming_model.Decoder(**dims)
+    for module in (m for net in nets for m in net.modules()):
+        if isinstance(module, nn.GroupNorm):
+            module.num_groups = config.norm_groups
+    return nets
+
+
 class VQGAN(nn.Module):
     """A VQGAN of the given config, with random weights until a state dict is loaded (see `load_vqgan`).
 
@@ -139,18 +149,13 @@ class VQGAN(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         self.config = config
-        dims = config.to_dict() | {"in_channels": 3, "out_ch": 3, "double_z": False}
-        self.encoder = taming_model.Encoder(**dims)
-        self.decoder = taming_model.Decoder(**dims)
+        self.encoder, self.decoder = pixel_nets(config)
         if config.gumbel:
             self.quantize = GumbelQuantizer(config.z_channels, config.embed_dim, config.n_embed)
         else:
             self.quantize = NearestQuantizer(config.n_embed, config.embed_dim, beta=0.25)
         self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
-        for module in self.modules():
-            if isinstance(module, nn.GroupNorm):
-                module.num_groups = config.norm_groups
 
     @property
     def f(self) -> int:

@@ -7,6 +7,9 @@ quantiser of `vector-quantize-pytorch` (codebooks are moving averages of what th
     d = dec_t(e_t)       (B, D, H/4, W/4)          e_b = VQ(to_bottom(concat(d, h_b)))          (B, D, H/4, W/4)
     x̂ = dec(concat(up(e_t), e_b))
 
+enc_b and dec are a VQGAN's encoder and decoder and a few layers more, so that they can begin as those of one that is trained:
+what it took hours to learn of pixels need not be learned again.
+
 With `condition` > 0 a vector y (B, condition) of the picture's caption or of the picture itself is added, after a linear map,
 to h_b, to d and to what the decoder reads, as the codes report has it: what the sentence says need not be in the codes.
 A y of zeros stands for "nothing is known".
@@ -22,23 +25,30 @@ from vector_quantize_pytorch import VectorQuantize
 
 from labkit.models.codebook import lookup, snap
 from labkit.models.load import load_model, tuples
+from labkit.models.vqgan import VQGANConfig, pixel_nets
 
 LEVELS = ("top", "bottom")
 
 
 @dataclass(frozen=True)
 class VQVAEConfig:
-    """`channels` of the hidden maps, `residual` blocks of `bottleneck` channels in each part, codes of length `embed_dim`,
-    `n_embed` of them a level, and the length of the vector that conditions (0: none)."""
+    """`channels` of the layers between pixels and codes, `residual` blocks of `bottleneck` channels in each part, codes of
+    length `embed_dim`, `n_embed` of them a level, and the length of the vector that conditions (0: none). `ch`, `ch_mult`,
+    `num_res_blocks`, `norm_groups` and `z_channels` are those of the VQGAN whose encoder and decoder it has."""
 
     channels: int = 64
     residual: int = 2
     bottleneck: int = 32
-    embed_dim: int = 32
+    embed_dim: int = 16
     n_embed: int = 512
     condition: int = 0
     decay: float = 0.99
     commitment: float = 0.25
+    ch: int = 32
+    ch_mult: tuple[int, ...] = (1, 2, 2)
+    num_res_blocks: int = 1
+    norm_groups: int = 4
+    z_channels: int = 64
 
     def __post_init__(self) -> None:
         for field in ("channels", "residual", "bottleneck", "embed_dim", "n_embed"):
@@ -46,6 +56,14 @@ class VQVAEConfig:
                 raise ValueError(f"{field}: {getattr(self, field)} must be 1 or more")
         if self.channels % 2 or self.condition < 0:
             raise ValueError(f"channels: {self.channels} must be even, condition: {self.condition} 0 or more")
+        if self.pixels.f != 4:
+            raise ValueError(f"ch_mult: {self.ch_mult} must name three levels, so that a fine code stands for 4 × 4 pixels")
+
+    @property
+    def pixels(self) -> VQGANConfig:
+        """The VQGAN whose encoder and decoder it has."""
+        return VQGANConfig(ch=self.ch, ch_mult=self.ch_mult, num_res_blocks=self.num_res_blocks, attn_resolutions=(),
+                           resolution=64, z_channels=self.z_channels, norm_groups=self.norm_groups)
 
 
 class Residual(nn.Module):
@@ -77,13 +95,13 @@ class VQVAE(nn.Module):
         def down(a: int, b: int) -> list[nn.Module]:
             return [nn.Conv2d(a, b, 4, 2, 1), nn.ReLU()]
 
-        self.encode_bottom = nn.Sequential(*down(3, c // 2), *down(c // 2, c), nn.Conv2d(c, c, 3, padding=1), *blocks())
+        self.encoder, self.decoder = pixel_nets(config.pixels)
+        self.encode_bottom = nn.Sequential(nn.Conv2d(config.z_channels, c, 3, padding=1), *blocks())
         self.encode_top = nn.Sequential(*down(c, c // 2), nn.Conv2d(c // 2, c, 3, padding=1), *blocks())
         self.to_top, self.to_bottom = nn.Conv2d(c, d, 1), nn.Conv2d(d + c, d, 1)
         self.decode_top = nn.Sequential(nn.Conv2d(d, c, 3, padding=1), *blocks(), nn.ConvTranspose2d(c, d, 4, 2, 1))
         self.up = nn.ConvTranspose2d(d, d, 4, 2, 1)
-        self.decoder = nn.Sequential(nn.Conv2d(2 * d, c, 3, padding=1), *blocks(), nn.ConvTranspose2d(c, c // 2, 4, 2, 1),
-                                     nn.ReLU(), nn.ConvTranspose2d(c // 2, 3, 4, 2, 1))
+        self.decode_both = nn.Sequential(nn.Conv2d(2 * d, c, 3, padding=1), *blocks(), nn.Conv2d(c, config.z_channels, 1))
         self.quantisers = nn.ModuleList(
             VectorQuantize(d, config.n_embed, decay=config.decay, commitment_weight=config.commitment, kmeans_init=True,
                            accept_image_fmap=True, rotation_trick=False) for _ in LEVELS)
@@ -117,29 +135,40 @@ class VQVAE(nn.Module):
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Pictures → quantised vectors of both levels, (B, D, H/8, W/8) and (B, D, H/4, W/4), and their codes."""
-        quantised, codes, _ = self._encode(x, condition, lambda level, h: (*snap(h, self.codebook(level)), h.new_zeros(())))
+        self.grids(*x.shape[-2:])
+        quantised, codes, _ = self._quantise(self.encoder(x), condition,
+                                             lambda level, h: (*snap(h, self.codebook(level)), h.new_zeros(())))
         return quantised, codes
 
-    def _encode(self, x, condition, quantise):
-        self.grids(*x.shape[-2:])
-        low = self._told(0, self.encode_bottom(x), condition)
+    def _quantise(self, features, condition, quantise):
+        low = self._told(0, self.encode_bottom(features), condition)
         top, top_codes, lost_top = quantise(0, self.to_top(self.encode_top(low)).float())
         told = self._told(1, self.decode_top(top), condition)
         bottom, bottom_codes, lost_bottom = quantise(1, self.to_bottom(torch.cat([told, low.to(told)], dim=1)).float())
         return (top, bottom), (top_codes, bottom_codes), (lost_top, lost_bottom)
 
+    def features(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Quantised vectors of both levels → what the decoder reads (B, z_channels, H/4, W/4)."""
+        return self.decode_both(self._told(2, torch.cat([self.up(top), bottom.to(top)], dim=1), condition))
+
     def decode(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
         """Quantised vectors of both levels → pictures, not clamped."""
-        return self.decoder(self._told(2, torch.cat([self.up(top), bottom.to(top)], dim=1), condition))
+        return self.decoder(self.features(top, bottom, condition))
 
     def decode_codes(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
         """Codes of both levels → pictures, not clamped."""
         return self.decode(lookup(self.codebook(0), top), lookup(self.codebook(1), bottom), condition)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """In training: pictures → reconstructions, codes, and each level's commitment loss; the codebooks move."""
-        (top, bottom), codes, lost = self._encode(x, condition, lambda level, h: self.quantisers[level](h))
-        return self.decode(top, bottom, condition), codes, lost
+    def learn(self, features: Tensor, condition: Tensor | None = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+        """In training: the encoder's features → quantised vectors and codes of both levels, and the sum of their commitment
+        losses; the codebooks move, unless the quantisers are in eval mode."""
+        vectors, codes, lost = self._quantise(features, condition, lambda level, h: self.quantisers[level](h))
+        return vectors, codes, sum(lost)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """In training: pictures → reconstructions, codes, and the commitment losses' sum."""
+        vectors, codes, lost = self.learn(self.encoder(x), condition)
+        return self.decode(*vectors, condition), codes, lost
 
     def _told(self, place: int, h: Tensor, condition: Tensor | None) -> Tensor:
         """A map with the condition added to every cell."""

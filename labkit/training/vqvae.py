@@ -2,6 +2,10 @@
 
     L = E ‖x̂ − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
 
+Encoder and decoder begin as the pocket VQGAN's. For the first steps (`latent`) they stay so, and x stands for the features that
+this decoder is used to: a step then costs no pass through the decoder. In the last steps (`settled`) the codes stay as they are
+and only what makes pictures of them learns, from pixels: priors of these codes stay right. Between the two all learns.
+
 The codebooks start as k-means of the first batch, and what is chosen less than `dead_below` times a step becomes a vector of
 the current batch: left alone, codes that miss the first steps never come back. With `told` the vectors of BLIP (or CLIP)
 condition encoder and decoder, as the codes report has it.
@@ -24,7 +28,7 @@ from labkit.models.codebook import use_of
 from labkit.models.load import config_of
 from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
 from labkit.precision import autocast
-from labkit.spec import MAX_SEED, Batch, PreviewEvery, Scenes, Seed, Steps, Training
+from labkit.spec import MAX_SEED, Batch, Scenes, Seed, SpecError, Steps, Training
 from labkit.training.bank import scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
@@ -33,24 +37,22 @@ from labkit.world import world_hash
 class TrainVQVAE(Training):
     """Pocket VQ-VAE (two levels of codes)."""
 
-    example: ClassVar[dict[str, Any]] = {"batch": 4}
+    example: ClassVar[dict[str, Any]] = {"batch": 4, "latent": 0.5, "settled": 0.25}
 
-    steps: Steps = 6000
-    batch: Batch = 64
+    steps: Steps = 3000
+    batch: Batch = 32
     told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
+    latent: float = Field(0.8, ge=0, le=1, description="Share of the steps in which encoder and decoder stay the VQGAN's")
+    settled: float = Field(0.2, ge=0, le=0.95, description="Share of the steps, the last ones, in which the codes stay")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
-    scenes: Scenes = 100_000
+    scenes: Scenes = 80_000
     seed: Seed = 71
-    preview_every: PreviewEvery = 250
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
         rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
         teller = getattr(lab, self.told) if self.told != "nothing" else None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            width = teller.encode_image(torch.zeros(1, 3, 64, 64, device=device)).shape[1] if teller else 0
-            model = lab.fresh_copy("vqvae") if self.warm else VQVAE(VQVAEConfig(condition=width))
+        model, wanted = self._begin(lab, teller)
         model = model.to(device).train().requires_grad_(True)
         for quantiser in model.quantisers:
             quantiser._codebook.threshold_ema_dead_code = quantiser._codebook.reset_cluster_size = self.dead_below
@@ -60,20 +62,28 @@ class TrainVQVAE(Training):
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
+            latent, settled = wanted is not None and i < self.latent * self.steps, i >= (1 - self.settled) * self.steps
+            learns(model, pixels=not latent, codes=not settled)
             x = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
             condition = teller.encode_image((x + 1) / 2) if teller else None
             # k-means and the choice of new codes draw from the global generator: it is lent the run's own chance.
             with torch.random.fork_rng(), cast:
                 torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=rng.torch)))
-                y, codes, lost = model(x, condition)
-            error = F.mse_loss(y.float(), x)
-            total = error + sum(lost)
+                features = model.encoder(x)
+                vectors, codes, lost = model.learn(features, condition)
+                if latent:
+                    aim = wanted(features).float()
+                    error = F.mse_loss(model.features(*vectors, condition).float(), aim) / aim.var()
+                else:
+                    error = F.mse_loss(model.decode(*vectors, condition).float(), x)
+            total = error + (0 if settled else lost)
             optimiser.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            scores = {"loss": float(total.detach()), "psnr": float(-10 * torch.log10(error.detach() / 4))}
+            scores = {"loss": float(total.detach())}
+            scores |= {"latent error": float(error.detach())} if latent else {"psnr": float(-10 * (error.detach() / 4).log10())}
             for level, name in enumerate(LEVELS):
                 used = torch.bincount(codes[level].flatten(), minlength=model.n_embed)
                 scores[f"{name} perplexity"] = use_of(used)["perplexity"]
@@ -85,6 +95,35 @@ class TrainVQVAE(Training):
 
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
         yield from loop(self.steps, parts, step, self.preview_every, resume)
+
+    def _begin(self, lab, teller) -> tuple[VQVAE, nn.Module | None]:
+        """The model, and what makes of its encoder's features those that its decoder is used to: of the lab's own model, which
+        has a decoder of its own by now, none."""
+        if self.warm:
+            return lab.fresh_copy("vqvae"), None
+        vqgan = lab.fresh_copy("vqgan")
+        sizes = {name: getattr(vqgan.config, name) for name in ("ch", "ch_mult", "num_res_blocks", "norm_groups", "z_channels")}
+        try:
+            config = VQVAEConfig(condition=teller.encode_text(["-"]).shape[1] if teller else 0, **sizes)
+        except ValueError as error:
+            raise SpecError(f"vqgan: {lab.names['vqgan']} cannot be the start of a VQ-VAE ({error})") from None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = VQVAE(config)
+        model.encoder.load_state_dict(vqgan.encoder.state_dict())
+        model.decoder.load_state_dict(vqgan.decoder.state_dict())
+        return model, nn.Sequential(vqgan.quant_conv, vqgan.post_quant_conv).requires_grad_(False)
+
+
+def learns(model: VQVAE, pixels: bool, codes: bool) -> None:
+    """Set what learns: encoder and decoder (`pixels`), and whatever decides the codes (`codes`); what makes pictures of codes
+    always does. A quantiser that does not learn is in eval mode: its codebook stays."""
+    model.encoder.requires_grad_(pixels and codes)
+    model.decoder.requires_grad_(pixels)
+    for part in (model.encode_bottom, model.encode_top, model.to_top, model.to_bottom, model.decode_top, model.quantisers):
+        part.requires_grad_(codes).train(codes)
+    if model.conditions:
+        model.conditions[:2].requires_grad_(codes)
 
 
 @torch.no_grad()

@@ -28,12 +28,12 @@ from labkit.world import classes, unknown_words, words
 
 CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks=(1, 1, 1), vocab_size=320,
                         context_length=24, text_width=16, text_heads=2, text_layers=1)
-VQ = VQGANConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
+VQ = VQGANConfig(ch=32, ch_mult=(1, 1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
                  embed_dim=4, n_embed=24)
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
 BLIP_SIZES = {"trunk_widths": CLIP.widths, "trunk_blocks": CLIP.blocks, "width": 16, "heads": 2, "vision_layers": 1,
               "text_layers": 1, "feed_forward": 16, "embed_dim": CLIP.embed_dim}
-VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_embed=64)
+VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_embed=64, ch_mult=(1, 1, 1), z_channels=8)
 PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 

@@ -7,7 +7,7 @@ import torch
 from labkit.models.codebook import nearest_code
 from labkit.models.vqvae import VQVAE, VQVAEConfig
 
-SMALL = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=6, n_embed=16)
+SMALL = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=6, n_embed=16, ch_mult=(1, 1, 1), z_channels=8)
 
 
 def small(condition: int = 0) -> VQVAE:
@@ -59,7 +59,7 @@ def test_the_gradient_passes_the_codes_straight_through_on_both_levels():
     model, x = small().train().requires_grad_(True), pictures(4)
     y, _, _ = model(x)
     y.square().mean().backward()
-    for part in (model.encode_bottom, model.encode_top, model.to_top, model.to_bottom):
+    for part in (model.encoder, model.encode_bottom, model.encode_top, model.to_top, model.to_bottom):
         assert all(p.grad.abs().sum() > 0 for p in part.parameters() if p.ndim > 1)
 
 

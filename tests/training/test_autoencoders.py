@@ -10,7 +10,8 @@ from labkit.training.vqvae import TrainVQVAE
 from tests.conformance import assert_same, condition, global_randomness
 
 SMALL = {"steps": 4, "batch": 4, "scenes": 32, "precision": "fp32", "preview_every": 4}
-SPECS = [TrainVQVAE(**SMALL), TrainVQVAE(**SMALL, told="clip"), TrainVQVAE(**SMALL, told="blip"), TrainBottleneck(**SMALL)]
+PHASES = {"latent": 0.5, "settled": 0.25}  # two steps, one, and one
+SPECS = [*(TrainVQVAE(**SMALL, **PHASES, told=told) for told in ("nothing", "clip", "blip")), TrainBottleneck(**SMALL)]
 every = pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{type(s).__name__}-{getattr(s, 'told', '')}")
 pytestmark = pytest.mark.usefixtures("own_bank")
 
@@ -42,3 +43,21 @@ def test_what_is_shipped_has_the_codebooks_as_they_are(tiny):
     shipped, own = last.extras["weights"]()[0], last.state()["parts"]["model"]
     books = [name for name in own if name.endswith("embed")]
     assert len(books) == 2 and all(torch.equal(shipped[name], own[name]) for name in books)
+
+
+def test_pixels_and_codes_learn_when_they_should(tiny):
+    """In latent steps encoder and decoder stay the VQGAN's; in settled ones whatever decides the codes stays."""
+    spec, seen = TrainVQVAE(**SMALL, **PHASES), []
+    for step in spec.run(tiny):
+        seen.append({name: value.clone() for name, value in step.state()["parts"]["model"].items()})
+        assert ("psnr" in step.scores) is (step.i >= 2) and ("latent error" in step.scores) is (step.i < 2)
+
+    def moved(before: dict, after: dict) -> set[str]:
+        return {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+    assert moved(seen[0], seen[1]) == {"encode_bottom", "encode_top", "to_top", "to_bottom", "decode_top", "up", "decode_both",
+                                       "quantisers"}
+    assert moved(seen[1], seen[2]) >= {"encoder", "decoder", "to_top", "quantisers"}
+    assert moved(seen[2], seen[3]) == {"decoder", "up", "decode_both"}
+    start = tiny.vqgan.encoder.state_dict()
+    assert all(torch.equal(seen[1][f"encoder.{name}"], value) for name, value in start.items())
