@@ -41,8 +41,8 @@ class Projection(Measure):
     needs: ClassVar[tuple[str, ...]] = _Needs()
     example: ClassVar[dict[str, Any]] = {"space": "vqgan-mean", "way": "pca"}
 
-    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's, or a VQGAN's latent: its mean, all of "
-                                                               "it, or how often each code is used")
+    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's or BLIP's, or the latent of a VQGAN or a "
+                                                               "VQ-VAE: its mean, all cells, or how often each code is used")
     way: Way = Field("pca", description="pca: the directions of most variance; tsne: neighbours stay neighbours")
     perplexity: float = Field(30.0, gt=1, le=500, description="Of t-SNE: about how many neighbours a picture has; needs 3 × "
                                                               "as many pictures")

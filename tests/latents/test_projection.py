@@ -9,7 +9,7 @@ from labkit.image import ImageError
 from labkit.latents.atlas import code_tiles, code_usage, codebook_atlas, nearest, purity
 from labkit.latents.folder import FolderError, PictureFolder
 from labkit.latents.projection import Projection, compare_maps
-from labkit.latents.sources import SOURCES, embed, embed_all
+from labkit.latents.sources import SOURCES, embed, embed_all, fitted
 from labkit.latents.walks import picture_walk, slerp, walk
 from labkit.models.pixels import Pixels
 from labkit.spec import SpecError
@@ -46,9 +46,31 @@ def test_histograms_count_codes(lab):
         SOURCES["vqgan-codes"].vectors(Pixels(), pictures(1))
 
 
+def test_a_vqvae_is_seen_level_by_level(lab):
+    """By hand, from what its own `encode` gives: top first, each level weighing the same in the histogram."""
+    some = pictures(3)
+    (top, bottom), codes = lab.vqvae.encode(fitted(lab.vqvae, some))
+    found = embed_all(lab, ("vqvae-mean", "vqvae-top", "vqvae-bottom", "vqvae-codes"), some)
+    assert np.allclose(found["vqvae-mean"], np.hstack([z.mean((2, 3)).numpy() for z in (top, bottom)]), atol=1e-6)
+    assert np.array_equal(found["vqvae-top"], top.flatten(1).numpy())
+    assert np.array_equal(found["vqvae-bottom"], bottom.flatten(1).numpy())
+    n = lab.vqvae.n_embed
+    for k, level in enumerate(codes):
+        for row, indices in zip(found["vqvae-codes"], level, strict=True):
+            counts = np.bincount(indices.flatten().numpy(), minlength=n)
+            assert np.allclose(2 * row[k * n:(k + 1) * n] ** 2, counts / counts.sum(), atol=1e-6)
+
+
+def test_vectors_of_blip_are_those_that_the_lab_gives(lab):
+    side = lab.blip.size
+    some = [picture.resize((side, side)) for picture in pictures(3)]
+    assert np.allclose(embed(lab, "blip", some), lab.blip.encode_image(some).numpy(), atol=1e-5)
+
+
 def test_a_spec_needs_the_model_of_its_own_space_only():
     assert Projection(space="clip").needs == ("clip",) and Projection(space="vqgan-flat").needs == ("vqgan",)
-    assert set(Projection.needs) == {"clip", "vqgan"}
+    assert Projection(space="blip").needs == ("blip",) and Projection(space="vqvae-codes").needs == ("vqvae",)
+    assert set(Projection.needs) == {"clip", "blip", "vqgan", "vqvae"}
 
 
 def test_the_result_says_who_is_where_and_what_the_map_is_worth(lab):
