@@ -98,7 +98,8 @@ class CaptionsResult:
                 axes.imshow(np.asarray(self.thumbs[k]))
                 axes.set_title(self._said(k), fontsize=8, y=0, va="top", pad=-4, parse_math=False)
         if self.text:
-            figure.suptitle(textwrap.shorten(self.text, 30 * columns, placeholder=" …"), fontsize=10, parse_math=False)
+            asked = textwrap.shorten(plain(self.text, 400), 30 * columns, placeholder=" …")
+            figure.suptitle(f"match with: {asked}", fontsize=10, parse_math=False)
         return figure
 
     def _said(self, k: int) -> str:

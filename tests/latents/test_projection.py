@@ -125,6 +125,14 @@ def test_the_atlas_has_a_tile_a_code(lab):
     assert codebook_atlas(lab.vqgan, columns=6).size == (6 * side + 1, 4 * side + 1)
     faint = np.asarray(codebook_atlas(lab.vqgan, np.zeros(lab.vqgan.n_embed)))
     assert faint.min() >= 190, "codes without use are faint"
+    usage = np.arange(lab.vqgan.n_embed)
+    one = codebook_atlas(lab.vqgan, usage, pad=0, busiest=1)
+    assert one.tobytes() == tiles[-1].tobytes(), "the code of most use"
+    assert codebook_atlas(lab.vqgan, usage, columns=2, busiest=4).size == (2 * side + 1, 2 * side + 1)
+    for bad, said in (({"usage": usage[1:]}, "usage: 23 counts for 24 codes"), ({"busiest": 3}, "busiest: 3 needs usage"),
+                      ({"usage": usage, "busiest": 0}, "must be 1 or more")):
+        with pytest.raises(SpecError, match=said):
+            codebook_atlas(lab.vqgan, **bad)
     with pytest.raises(SpecError, match="codes: 24 is none of 0 … 23"):
         code_tiles(lab.vqgan, [24])
 
