@@ -80,7 +80,9 @@ def test_the_result_says_who_is_where_and_what_the_map_is_worth(lab):
     assert "trustworthiness" in found.notices[0] and "means nothing" in found.notices[1]
     axes = found.figure().axes[0]
     assert len([a for a in axes.artists]) == 9, "few pictures are drawn themselves"
-    assert len(compare_maps([found.map, found.map], found.labels).axes) == 2
+    pair = compare_maps([found.map, found.map], found.labels, ("one", "other"))
+    assert [axes.get_title().partition(":")[0] for axes in pair.axes] == ["one", "other"]
+    assert pair._repr_png_() and found.figure()._repr_png_(), "a notebook shows them by itself"
 
 
 def test_lists_of_other_lengths_and_too_few_pictures_are_told(lab):

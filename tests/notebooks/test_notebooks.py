@@ -30,7 +30,7 @@ SMOKE = {
         ("at=(2, 10, 40)", "at=(2, 3, 4)"),
         ('value = "40"', 'value = "3"'),
     ],
-    "05_blip": [("120", "12"), ("steps=24, batch=16", "steps=3, batch=4"), ('scene_bank("test", 80)', 'scene_bank("test", 12)')],
+    "05_blip": [("120", "12"), ("steps=24, batch=16", "steps=3, batch=4"), ('bank("test", 80)', 'bank("test", 12)')],
     "09_lyrics_to_pictures": [
         ("sample(model, 6, steps=50", "sample(model, 6, steps=4"),
         ("steps=50, seed=0", "steps=4, seed=0"),
@@ -54,8 +54,8 @@ SMOKE = {
         ("distance_table(lab, 200)", "distance_table(lab, 20)"),
     ],
     "13_latents": [
-        ("range(300)", "range(150)"), ("PCA(60)", "PCA(20)"), ("range(1, 61)", "range(1, 21)"),
-        ("(3, 20, 90)", "(3, 20)"), ("[:240]", "[:110]"), ("[240:]", "[110:]"), ("[240:, None]", "[110:, None]"),
+        ("range(180)", "range(80)"), ("(3, 15, 50)", "(3, 15)"), ("[:140]", "[:64]"), ("[140:]", "[64:]"),
+        ("[140:, None]", "[64:, None]"),
         ("busiest=576", "busiest=36"), ("slice(0, 150)", "slice(0, 50)"), ("steps=25", "steps=2"),
     ],
     "10_survey": [("steps=30", "steps=2"), ("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
