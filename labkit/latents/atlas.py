@@ -38,15 +38,22 @@ def code_tiles(vqgan, codes: list[int] | None = None, cells: int = CELLS, batch:
     return tiles
 
 
-def codebook_atlas(vqgan, usage: np.ndarray | None = None, columns: int | None = None, pad: int = 1) -> Image.Image:
+def codebook_atlas(vqgan, usage: np.ndarray | None = None, columns: int | None = None, pad: int = 1,
+                   busiest: int | None = None) -> Image.Image:
     """Every code on one sheet, by its mean colour: rows by lightness, within a row by hue. Codes that `usage` (n_embed,),
-    counts, says are never used are drawn faint."""
-    tiles = code_tiles(vqgan)
+    counts, says are never used are drawn faint; with `busiest` only so many are drawn, those of most use. Raises `SpecError`
+    on a usage of another length, and on `busiest` without one."""
+    if usage is not None and len(usage) != vqgan.n_embed:
+        raise SpecError(f"usage: {len(usage)} counts for {vqgan.n_embed} codes; give one each")
+    codes = list(range(vqgan.n_embed))
+    if busiest is not None:
+        if usage is None or busiest < 1:
+            raise SpecError(f"busiest: {busiest} needs usage, and must be 1 or more; count it by code_usage")
+        codes = np.argsort(-np.asarray(usage), kind="stable")[:busiest].tolist()
+    tiles = code_tiles(vqgan, codes)
     if usage is not None:
-        if len(usage) != len(tiles):
-            raise SpecError(f"usage: {len(usage)} counts for {len(tiles)} codes; give one each")
         white = Image.new("RGB", tiles[0].size, "white")
-        tiles = [tile if count else Image.blend(tile, white, 0.75) for tile, count in zip(tiles, usage, strict=True)]
+        tiles = [t if usage[code] else Image.blend(t, white, 0.75) for t, code in zip(tiles, codes, strict=True)]
     columns = columns or math.ceil(math.sqrt(len(tiles)))
     means = np.array([np.asarray(tile).mean((0, 1)) for tile in tiles])
     light = np.argsort(means @ (0.299, 0.587, 0.114), kind="stable")

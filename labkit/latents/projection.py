@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from pydantic import Field
 
+from labkit.clip.figures import Sheet
 from labkit.image import to_rgb
 from labkit.latents.maps import Map, Way, make_map
 from labkit.latents.sources import SOURCES, embed
@@ -41,8 +41,8 @@ class Projection(Measure):
     needs: ClassVar[tuple[str, ...]] = _Needs()
     example: ClassVar[dict[str, Any]] = {"space": "vqgan-mean", "way": "pca"}
 
-    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's, or a VQGAN's latent: its mean, all of "
-                                                               "it, or how often each code is used")
+    space: Literal[tuple(SOURCES)] = Field("clip", description="Whose vectors: CLIP's or BLIP's, or the latent of a VQGAN or a "
+                                                               "VQ-VAE: its mean, all cells, or how often each code is used")
     way: Way = Field("pca", description="pca: the directions of most variance; tsne: neighbours stay neighbours")
     perplexity: float = Field(30.0, gt=1, le=500, description="Of t-SNE: about how many neighbours a picture has; needs 3 × "
                                                               "as many pictures")
@@ -102,9 +102,9 @@ class ProjectionResult:
             said.append(f"trustworthiness is {map.trust:.2f}: many neighbours on this map are none in the space")
         return said
 
-    def figure(self) -> Figure:
+    def figure(self) -> Sheet:
         """The map, coloured by label; up to 150 pictures are drawn where they lie."""
-        figure = Figure(figsize=(9, 7.5), layout="constrained")
+        figure = Sheet(figsize=(9, 7.5), layout="constrained")
         draw_map(figure.subplots(), self.map, self.labels, self.thumbs, self.title)
         return figure
 
@@ -132,11 +132,12 @@ def draw_map(axes, map: Map, labels: tuple[str, ...] | None = None, thumbs: tupl
     axes.margins(0.08)
 
 
-def compare_maps(maps: list[Map], labels: tuple[str, ...] | None = None) -> Figure:
-    """Maps of the same points side by side: what a perplexity, or PCA, shows of them."""
-    figure = Figure(figsize=(4.5 * len(maps), 4.8), layout="constrained")
-    for axes, map in zip(np.atleast_1d(figure.subplots(1, len(maps))), maps, strict=True):
-        draw_map(axes, map, labels, title=map.title.replace(": ", ":\n"))
+def compare_maps(maps: list[Map], labels: tuple[str, ...] | None = None, names: tuple[str, ...] = ()) -> Sheet:
+    """Maps of the same points side by side: what a perplexity, PCA, or another space shows of them; `names` stand above."""
+    figure = Sheet(figsize=(4.5 * len(maps), 4.8), layout="constrained")
+    names = names or ("",) * len(maps)
+    for axes, map, name in zip(np.atleast_1d(figure.subplots(1, len(maps))), maps, names, strict=True):
+        draw_map(axes, map, labels, title=(f"{name}: " if name else "") + map.title.replace(": ", ":\n"))
         if axes is not figure.axes[-1] and axes.get_legend():
             axes.get_legend().remove()
     return figure

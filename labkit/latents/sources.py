@@ -3,13 +3,15 @@
     vectors = embed(lab, "clip", pictures)        # (N, D) float32, of any number of pictures, in batches
 
 A function asks for what a model can do, not for which it is: `image_vectors` takes whatever has `encode_image`, `latent_mean`
-whatever has `encode`. A new model joins by a line in `SOURCES`; the measure, its flags and the explorer read that table.
+whatever has `encode`, be it of one level or of several. A new model joins by a line in `SOURCES`; the measure, its flags and
+the explorer read that table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -46,28 +48,35 @@ def image_vectors(model, pictures: list[Image.Image]) -> Tensor:
 
 
 def latent_mean(model, pictures: list[Image.Image]) -> Tensor:
-    """The mean (B, C) over a latent's cells, of a model with `encode`: what is in a picture, not where."""
-    return latent(model, pictures).mean(dim=(2, 3))
+    """The mean over a latent's cells, (B, C) of a model with `encode`, of several levels (B, ΣC): what is in a picture, not
+    where."""
+    return torch.cat([z.mean(dim=(2, 3)) for z in encoded(model, pictures)[0]], dim=1)
 
 
-def latent_flat(model, pictures: list[Image.Image]) -> Tensor:
-    """All cells (B, C·h·w) of a quantised latent: what is where."""
-    return latent(model, pictures).flatten(1)
+def latent_flat(model, pictures: list[Image.Image], level: int = 0) -> Tensor:
+    """All cells (B, C·h·w) of a level's quantised latent: what is where."""
+    return encoded(model, pictures)[0][level].flatten(1)
 
 
 def codes_histogram(model, pictures: list[Image.Image]) -> Tensor:
-    """Square roots (B, n_embed) of the shares of each code in a picture: their distance is √2 × Hellinger's."""
-    indices = model.encode(fitted(model, pictures))[1]
-    if indices is None:
+    """Square roots of the shares of each code in a picture, (B, n_embed), of several levels side by side, (B, levels ·
+    n_embed), each level weighing the same: a unit vector, and the distance of two is √2 × Hellinger's."""
+    levels = encoded(model, pictures)[1]
+    if levels[0] is None:
         raise SpecError(f"space: {type(model).__name__} has no codes; take a VQGAN, or another space")
-    flat = indices.flatten(1).cpu()
-    counts = torch.zeros(len(flat), model.n_embed).scatter_add_(1, flat, torch.ones(flat.shape))
-    return (counts / flat.shape[1]).sqrt()
+    shares = []
+    for indices in levels:
+        flat = indices.flatten(1).cpu()
+        counts = torch.zeros(len(flat), model.n_embed).scatter_add_(1, flat, torch.ones(flat.shape))
+        shares.append(counts / (flat.shape[1] * len(levels)))
+    return torch.cat(shares, dim=1).sqrt()
 
 
-def latent(model, pictures: list[Image.Image]) -> Tensor:
-    """The quantised latents (B, C, h, w) of pictures, which are cut to a square and brought to the model's own side."""
-    return model.encode(fitted(model, pictures))[0]
+def encoded(model, pictures: list[Image.Image]) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
+    """Quantised latents (B, C, h, w) and codes (B, h, w), a level each, coarsest first, of pictures, which are cut to a square
+    and brought to the model's own side. Of a model without codes the codes are None."""
+    latents, codes = model.encode(fitted(model, pictures))
+    return (latents, codes) if isinstance(latents, tuple) else ((latents,), (codes,))
 
 
 def fitted(model, pictures: list[Image.Image]) -> Tensor:
@@ -85,9 +94,14 @@ def _stack(pictures: list[Image.Image], side: int) -> Tensor:
 
 SOURCES: dict[str, Source] = {source.name: source for source in (
     Source("clip", "clip", "CLIP's picture vectors: what a picture shows, as words would tell it", image_vectors, "cosine"),
+    Source("blip", "blip", "BLIP's picture vectors: the same, by a model that also writes captions", image_vectors, "cosine"),
     Source("vqgan-mean", "vqgan", "the mean of the VQGAN's latent: colours and textures, wherever they are", latent_mean),
     Source("vqgan-flat", "vqgan", "the VQGAN's whole latent: what is where, pixel by pixel nearly", latent_flat),
     Source("vqgan-codes", "vqgan", "which of the VQGAN's codes a picture uses, and how often", codes_histogram),
+    Source("vqvae-mean", "vqvae", "the mean of both of the VQ-VAE's levels: what is in a picture, wherever it is", latent_mean),
+    Source("vqvae-top", "vqvae", "the VQ-VAE's coarse level, cell by cell: what is where", partial(latent_flat, level=0)),
+    Source("vqvae-bottom", "vqvae", "the VQ-VAE's fine level, cell by cell: how it looks where", partial(latent_flat, level=1)),
+    Source("vqvae-codes", "vqvae", "which codes of both of the VQ-VAE's levels a picture uses, and how often", codes_histogram),
 )}  # fmt: skip
 
 

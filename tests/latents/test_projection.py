@@ -9,7 +9,7 @@ from labkit.image import ImageError
 from labkit.latents.atlas import code_tiles, code_usage, codebook_atlas, nearest, purity
 from labkit.latents.folder import FolderError, PictureFolder
 from labkit.latents.projection import Projection, compare_maps
-from labkit.latents.sources import SOURCES, embed, embed_all
+from labkit.latents.sources import SOURCES, embed, embed_all, fitted
 from labkit.latents.walks import picture_walk, slerp, walk
 from labkit.models.pixels import Pixels
 from labkit.spec import SpecError
@@ -46,9 +46,31 @@ def test_histograms_count_codes(lab):
         SOURCES["vqgan-codes"].vectors(Pixels(), pictures(1))
 
 
+def test_a_vqvae_is_seen_level_by_level(lab):
+    """By hand, from what its own `encode` gives: top first, each level weighing the same in the histogram."""
+    some = pictures(3)
+    (top, bottom), codes = lab.vqvae.encode(fitted(lab.vqvae, some))
+    found = embed_all(lab, ("vqvae-mean", "vqvae-top", "vqvae-bottom", "vqvae-codes"), some)
+    assert np.allclose(found["vqvae-mean"], np.hstack([z.mean((2, 3)).numpy() for z in (top, bottom)]), atol=1e-6)
+    assert np.array_equal(found["vqvae-top"], top.flatten(1).numpy())
+    assert np.array_equal(found["vqvae-bottom"], bottom.flatten(1).numpy())
+    n = lab.vqvae.n_embed
+    for k, level in enumerate(codes):
+        for row, indices in zip(found["vqvae-codes"], level, strict=True):
+            counts = np.bincount(indices.flatten().numpy(), minlength=n)
+            assert np.allclose(2 * row[k * n:(k + 1) * n] ** 2, counts / counts.sum(), atol=1e-6)
+
+
+def test_vectors_of_blip_are_those_that_the_lab_gives(lab):
+    side = lab.blip.size
+    some = [picture.resize((side, side)) for picture in pictures(3)]
+    assert np.allclose(embed(lab, "blip", some), lab.blip.encode_image(some).numpy(), atol=1e-5)
+
+
 def test_a_spec_needs_the_model_of_its_own_space_only():
     assert Projection(space="clip").needs == ("clip",) and Projection(space="vqgan-flat").needs == ("vqgan",)
-    assert set(Projection.needs) == {"clip", "vqgan"}
+    assert Projection(space="blip").needs == ("blip",) and Projection(space="vqvae-codes").needs == ("vqvae",)
+    assert set(Projection.needs) == {"clip", "blip", "vqgan", "vqvae"}
 
 
 def test_the_result_says_who_is_where_and_what_the_map_is_worth(lab):
@@ -58,7 +80,9 @@ def test_the_result_says_who_is_where_and_what_the_map_is_worth(lab):
     assert "trustworthiness" in found.notices[0] and "means nothing" in found.notices[1]
     axes = found.figure().axes[0]
     assert len([a for a in axes.artists]) == 9, "few pictures are drawn themselves"
-    assert len(compare_maps([found.map, found.map], found.labels).axes) == 2
+    pair = compare_maps([found.map, found.map], found.labels, ("one", "other"))
+    assert [axes.get_title().partition(":")[0] for axes in pair.axes] == ["one", "other"]
+    assert pair._repr_png_() and found.figure()._repr_png_(), "a notebook shows them by itself"
 
 
 def test_lists_of_other_lengths_and_too_few_pictures_are_told(lab):
@@ -103,6 +127,14 @@ def test_the_atlas_has_a_tile_a_code(lab):
     assert codebook_atlas(lab.vqgan, columns=6).size == (6 * side + 1, 4 * side + 1)
     faint = np.asarray(codebook_atlas(lab.vqgan, np.zeros(lab.vqgan.n_embed)))
     assert faint.min() >= 190, "codes without use are faint"
+    usage = np.arange(lab.vqgan.n_embed)
+    one = codebook_atlas(lab.vqgan, usage, pad=0, busiest=1)
+    assert one.tobytes() == tiles[-1].tobytes(), "the code of most use"
+    assert codebook_atlas(lab.vqgan, usage, columns=2, busiest=4).size == (2 * side + 1, 2 * side + 1)
+    for bad, said in (({"usage": usage[1:]}, "usage: 23 counts for 24 codes"), ({"busiest": 3}, "busiest: 3 needs usage"),
+                      ({"usage": usage, "busiest": 0}, "must be 1 or more")):
+        with pytest.raises(SpecError, match=said):
+            codebook_atlas(lab.vqgan, **bad)
     with pytest.raises(SpecError, match="codes: 24 is none of 0 … 23"):
         code_tiles(lab.vqgan, [24])
 

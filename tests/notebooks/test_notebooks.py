@@ -30,6 +30,7 @@ SMOKE = {
         ("at=(2, 10, 40)", "at=(2, 3, 4)"),
         ('value = "40"', 'value = "3"'),
     ],
+    "05_blip": [("120", "12"), ("steps=24, batch=16", "steps=3, batch=4"), ('bank("test", 80)', 'bank("test", 12)')],
     "09_lyrics_to_pictures": [
         ("sample(model, 6, steps=50", "sample(model, 6, steps=4"),
         ("steps=50, seed=0", "steps=4, seed=0"),
@@ -51,6 +52,11 @@ SMOKE = {
         ("range(0, 32, 8)", "range(0, 9, 8)"),
         ("measure_gan(lab, 100, 1", "measure_gan(lab, 10, 1"),
         ("distance_table(lab, 200)", "distance_table(lab, 20)"),
+    ],
+    "13_latents": [
+        ("range(180)", "range(80)"), ("(3, 15, 50)", "(3, 15)"), ("[:140]", "[:64]"), ("[140:]", "[64:]"),
+        ("[140:, None]", "[64:, None]"),
+        ("busiest=576", "busiest=36"), ("slice(0, 150)", "slice(0, 50)"), ("steps=25", "steps=2"),
     ],
     "10_survey": [("steps=30", "steps=2"), ("for r in range(18)", "for r in range(8)"), ("range(60)", "range(4)"),
                   ("range(100)", "range(5)"), ("(20_000, 1)", "(500, 1)")],

@@ -25,7 +25,7 @@ def folder(here):
 def test_pictures_of_unequal_sizes_become_linked_maps(lab, folder, here, capsys):
     (here / "c.csv").write_text("file_name,text,year\na/0<b>.png,=first,1990\n")
     command = ["project", "pictures", "--way", "tsne",
-               "--perplexity", "2", "--beside", "vqgan-mean/pca", "--captions", "c.csv", "--out",
+               "--perplexity", "2", "--beside", "vqgan-mean/pca", "blip/pca", "vqvae-codes", "--captions", "c.csv", "--out",
                "m.html", "--csv", "m.csv", "--png", "m.png"]
     assert main(command) == 0
     said = capsys.readouterr()
@@ -34,7 +34,8 @@ def test_pictures_of_unequal_sizes_become_linked_maps(lab, folder, here, capsys)
     table = pd.read_csv("m.csv")
     assert len(table) == 8 and table["caption"][0] == "'=first" and list(table["folder"]) == ["a"] * 4 + ["b"] * 4
     data = json.loads(re.search(r'id="data">(.*?)</script>', (here / "m.html").read_text(encoding="utf-8"), re.DOTALL)[1])
-    assert data["n"] == 8 and [m["title"][:10] for m in data["maps"]] == ["clip, t-SN", "vqgan-mean"]
+    titles = [m["title"][:10] for m in data["maps"]]
+    assert data["n"] == 8 and titles == ["clip, t-SN", "vqgan-mean", "blip, PCA,", "vqvae-code"]
     assert [c["name"] for c in data["labels"]] == ["folder", "year"] and data["names"][0] == "a/0<b>.png"
 
 

@@ -33,6 +33,14 @@ WRONG = {
         lambda z, codebook: 2 * z + (codebook[torch.cdist(z, codebook).argmin(1)] - 2 * z).detach(),
     ],
     "02-weights": ["a red apple", "a red apple:2 | snow:1", "a red apple:-2 | snow:1", "a red apple | snow:-2"],
+    "05-recall": [0.996, 1, 0.984],
+    "05-always-yes": [0.6, 1, 0.5],
+    "05-itc": [
+        lambda image, text, fits, tau: -((image @ text.T / tau).log_softmax(1) * fits).sum(1).mean(),
+        lambda image, text, fits, tau: torch.nn.functional.cross_entropy(image @ text.T, fits.float().argmax(1)),
+        lambda image, text, fits, tau: -((image @ text.T / tau).log_softmax(1) * fits / fits.sum(1, keepdim=True)).sum(1),
+        0.5,
+    ],
     "09-half": [0.25, 2**-0.5, 0],
     "09-belief": [lambda x, eps, a: x - (1 - a) ** 0.5 * eps, lambda x, eps, a: (x - (1 - a) * eps) / a, 0.5],
     "09-confounded": [0.9, 0.45, 0, "all of it", "0.9"],
@@ -48,6 +56,14 @@ WRONG = {
         0.5,
     ],
     "12-last-layer": [96 * 3 * 64 * 64, 12_288],
+    "13-points": [30, 90, 31],
+    "13-slerp": [
+        lambda a, b, t: (1 - t) * a + t * b,
+        lambda a, b, t: torch.nn.functional.normalize((1 - t) * a + t * b, dim=0),
+        lambda a, b, t: a @ b,
+        0.5,
+    ],
+    "13-read": ["A varies more than C", {"A varies more than C", "the points in A have their neighbours in A"}, set()],
 }
 
 
