@@ -25,7 +25,7 @@ from labkit.models.load import config_of
 from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
 from labkit.precision import autocast
 from labkit.spec import MAX_SEED, Batch, PreviewEvery, Scenes, Seed, Steps, Training
-from labkit.training.bank import scene_bank
+from labkit.training.bank import picture_bank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
@@ -40,12 +40,13 @@ class TrainVQVAE(Training):
     told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
     scenes: Scenes = 100_000
+    pictures: str = Field("", max_length=1000, description="Pictures instead of scenes: uint8 (n, 64, 64, 3) of numpy.save")
     seed: Seed = 71
     preview_every: PreviewEvery = 250
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
+        rng, bank = Rng(self.seed), picture_bank(self.pictures) if self.pictures else scene_bank("train", self.scenes)
         teller = getattr(lab, self.told) if self.told != "nothing" else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

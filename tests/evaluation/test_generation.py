@@ -18,6 +18,7 @@ from labkit.evaluation.generation import (
 from labkit.evaluation.painting import held_out_scenes, prompt_of
 from labkit.metrics.judge import Verdict
 from labkit.metrics.meteor import meteor_sentence
+from labkit.models.drawing import sample_codes
 from labkit.spec import SpecError
 from labkit.world import read
 from tests.models.priors import PriorLab
@@ -81,14 +82,23 @@ def test_too_few_pictures_for_a_distance_between_sets_are_told(lab):
     assert "KID (judge)" not in found.table.index and "BLEU-1" in found.table.index
 
 
-def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab):
+def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab, monkeypatch):
     said = [prompt_of(s) for s in held_out_scenes(3)]
     counted = []
     x = sample_pictures(lab, said, 1, done=counted.append)
     assert x.shape == (3, 3, 64, 64) and 0 <= float(x.min()) and float(x.max()) <= 1 and counted == [3]
     assert torch.equal(x, sample_pictures(lab, said, 1)) and not torch.equal(x, sample_pictures(lab, said, 2))
-    other = sample_pictures(lab, [said[1], *said[1:]], 1)
-    assert torch.equal(x[1:], other[1:]) and not torch.equal(x[0], other[0])
+    asked = []
+
+    def spy(model, how, rng, e, *above):
+        asked.append((model, how.guidance, e, above))
+        return sample_codes(model, how, rng, e, *above)
+
+    monkeypatch.setattr("labkit.evaluation.generation.sample_codes", spy)
+    sample_pictures(lab, said, 1)
+    (top, strong, e, none), (bottom, weak, again, above) = asked
+    assert (top, bottom, strong, weak) == (lab.prior_top, lab.prior_bottom, 2, 1) and none == () and len(above) == 1
+    assert torch.allclose(e, lab.blip.encode_text(said), atol=1e-6) and torch.equal(e, again), "each with its own sentence"
 
 
 def test_priors_of_other_codes_are_refused(lab, monkeypatch):
