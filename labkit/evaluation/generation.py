@@ -88,9 +88,10 @@ def _drawn(prior, draw: Draw, rng: torch.Generator, e: Tensor, above: list[Tenso
 
 @dataclass(frozen=True)
 class GenerationReport:
-    """`table`: the report's rows, its figures and ours as words with intervals. `scores`: every figure with name, variant, range,
-    n and interval, a row each, with whose `pictures` it is of and who `read` them. `captions`: sentence, and what each reader
-    read of the first system's picture. `notes`: what could not be reckoned, and why. `sheet`: the first system's pictures."""
+    """`table`: the report's rows, its figures and ours as words with intervals. `scores`: every figure with name, variant,
+    range, n and interval, a row each, with whose `pictures` it is of and who `read` them. `captions`: sentence, and what each
+    reader read of the first system's picture. `notes`: what could not be reckoned, and why. `sheet`: that system's pictures.
+    """
 
     table: pd.DataFrame
     scores: pd.DataFrame
@@ -101,8 +102,8 @@ class GenerationReport:
 
 def report_on_pictures(lab, sentences: Sequence[str], pictures: dict[str, Tensor], drawn: Tensor, others: Tensor | None = None,
                        readers: dict[str, Reader] | None = None, draws: int = 1000) -> GenerationReport:
-    """Scores of pictures (N, 3, 64, 64) in [0, 1] of N sentences, by the name of what made them: the first is the system that the
-    table is about. `drawn`: a true picture of each sentence; `others`: another one of each, which shows what could be reached.
+    """Scores of pictures (N, 3, 64, 64) in [0, 1] of N sentences, by the name of what made them: the first is the system that
+    the table is about. `drawn`: a true picture of each sentence; `others`: another of each, which shows what could be reached.
     """
     readers, notes, found = READERS if readers is None else readers, [], []
     (main, ours), *_ = pictures.items()
@@ -124,7 +125,7 @@ def report_on_pictures(lab, sentences: Sequence[str], pictures: dict[str, Tensor
     scores = pd.DataFrame({"pictures": [n for n, _, _ in found], "read by": [r for _, r, _ in found]})
     scores = pd.concat([scores, score_table(s for *_, s in found).reset_index(names="score")], axis=1)
     captions = pd.DataFrame({"sentence": list(sentences), **{r: told[main, r] for r in readers}})
-    labels = [f"{text} : {read}" for text, read in zip(sentences, captions.iloc[:, -1 if len(readers) == 1 else 1], strict=True)]
+    labels = [f"{text} : {read}" for text, read in zip(sentences, captions.iloc[:, 1], strict=True)]
     sheet = contact_sheet([to_pil(p) for p in ours], labels, columns=10, tile=128)
     return GenerationReport(_layout(found, main, list(readers)), scores, captions, list(dict.fromkeys(notes)), sheet)
 
@@ -194,14 +195,14 @@ def oddities() -> list[str]:
     return [
         f"BLEU 0.471: of which order, with which smoothing, is not said. The one caption that it prints, “{said}” for “{asked}”, "
         f"has BLEU-1 {one:.3f} and BLEU-4 {four:.3f}, as it is of three words: the figure looks like BLEU-1.",
-        f"METEOR 0.136 beside it: on that same caption it is {ours:.3f}. METEOR takes away at most half of its F-mean for the order "
-        "of words, so that a caption with a ROUGE-1 of F = 0.431 has 0.148 at least (precision 1, recall 0.27, no two words in "
-        "a row). That the reason be order and stemming, as the report has it, does not suffice: stemming can only raise METEOR.",
-        "ROUGE-1 is explained by unigram precision; ROUGE is recall, or since 2004 mostly F. Ours is F with β = 1, with precision "
-        "and recall in its parts.",
-        "ROUGE-L 0.156 beside ROUGE-1 0.431: captions of three or four words that share words in the same order, as the printed "
-        "one does, have nearly the same of both.",
+        f"METEOR 0.136 beside it: on that same caption it is {ours:.3f}. METEOR takes away at most half of its F-mean for the "
+        "order of words, so that a caption with a ROUGE-1 of F = 0.431 has 0.148 at least (precision 1, recall 0.27, no two words "
+        "in a row). The reason that the report gives, order and stemming, does not suffice: stemming can only raise METEOR.",
+        "ROUGE-1 is explained by unigram precision; ROUGE is recall, or since 2004 mostly F. Ours is F with β = 1, with its "
+        "precision and recall in its parts.",
+        "ROUGE-L 0.156 beside ROUGE-1 0.431: captions of three or four words that share words in the same order, as the one that "
+        "is printed does, have nearly the same of both.",
         "Its captions are BLIP's, whose vectors the pictures were made from: such a score is circular.",
-        "The LPIPS table stands under “expected outcome”: whether it was measured is not said, nor the pairs, the network, n or a "
-        "spread. 0.124 and 0.134 are no different without one. A CycleGAN reads no sentence: what its pairs would be is open.",
+        "The LPIPS table stands under “expected outcome”: whether it was measured is not said, nor the pairs, the network, n or "
+        "a spread. 0.124 and 0.134 are no different without one. A CycleGAN reads no sentence: what its pairs would be is open.",
     ]  # fmt: skip

@@ -60,12 +60,13 @@ class SceneBank:
 def picture_bank(path: str | Path) -> SceneBank:
     """Pictures that somebody else has put into an array file, (n, 64, 64, 3) uint8: a bank without ground truth. Raises
     `SpecError` on what is no such file."""
+    where = plain(path, 200)
     try:
         pixels = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise SpecError(f"pictures: {plain(path, 200)} cannot be read ({plain(error)}); give a file that numpy.save wrote") from None
+        raise SpecError(f"pictures: {where} cannot be read ({plain(error)}); give a file that numpy.save wrote") from None
     if pixels.ndim != 4 or pixels.shape[1:] != (64, 64, 3) or pixels.dtype != np.uint8 or not len(pixels):
-        raise SpecError(f"pictures: {plain(path, 200)} holds {pixels.dtype} {pixels.shape}; it must be uint8 (n, 64, 64, 3), n ≥ 1")
+        raise SpecError(f"pictures: {where} holds {pixels.dtype} {pixels.shape}; it must be uint8 (n, 64, 64, 3), n ≥ 1")
     return SceneBank(pixels, "none")
 
 

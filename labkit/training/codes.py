@@ -26,7 +26,8 @@ BATCH = 250
 
 
 class BankCodes:
-    """The codes of a bank's scenes, `codes` (top (n, h, w), bottom (n, 2h, 2w)), with sentences drawn anew, embedded by `kind`."""
+    """The codes of a bank's scenes, `codes` (top (n, h, w), bottom (n, 2h, 2w)), with sentences drawn anew, as `kind` embeds them.
+    """
 
     def __init__(self, lab, bank: SceneBank, kind: str):
         self.lab, self.bank, self.kind, self.codes = lab, bank, kind, bank_codes(lab.vqvae, bank)
@@ -52,8 +53,9 @@ class StoredCodes:
         store = CodeStore(path, model=load.fingerprint(vqvae))
         embedding = store.header.embedding
         if len(store.header.levels) != 2 or embedding is None:
-            raise StoreError(f"{plain(path, 200)}: has {len(store.header.levels)} levels and {'no' if embedding is None else 'its'} "
-                             "vectors; priors need two levels and a sentence's vector in each row (`codes extract --embed blip`)")
+            has = f"{len(store.header.levels)} levels and {'no' if embedding is None else 'its'} vectors"
+            raise StoreError(f"{plain(path, 200)}: has {has}; priors need two levels and a sentence's vector in each row "
+                             "(`codes extract --embed blip`)")
         self.vqvae, self.kind = vqvae, embedding.model.kind
         data = CodeDataset(store, in_memory=True)
         self.codes, self.vectors = data.batch(range(len(data)))

@@ -2,10 +2,10 @@
 
     L = E −log2 p(k | k̃, e, ũ) / cells         bits per code; the uniform distribution costs log2 K, no prior of use more
 
-e is the embedding of a caption drawn anew each time a scene is met (of a code store, the one in the row); for a share `drop` of the pictures it is withheld, so that
-guidance has something to lead away from (Ho & Salimans 2022). k̃ and ũ are the codes with a share `noise` of them replaced by
-random ones (pkeep of Esser et al. 2021's code): a prior that has only met true codes does not know what to do after its own
-first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would draw from the global generator.
+e is the embedding of a caption drawn anew each time a scene is met (of a code store, the one in the row); for a share `drop` of
+the pictures it is withheld, so that guidance has something to lead away from (Ho & Salimans 2022). k̃ and ũ are the codes with a
+share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code): a prior that has only met true codes does not
+know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would draw from the global generator.
 
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
@@ -97,8 +97,8 @@ class TrainPrior(Training):
             return BankCodes(lab, scene_bank("train", self.scenes), kind)
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
-            raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it again "
-                            f"with --embed {kind}, or start from scratch")
+            raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
+                            f"again with --embed {kind}, or start from scratch")
         return found
 
     def begin(self, lab, data: BankCodes | StoredCodes) -> PixelSNAIL:
@@ -141,8 +141,8 @@ def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> 
 
 @torch.no_grad()
 def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) -> Image.Image:
-    """The last pictures of the data, and below each what is drawn for its sentence, twice. Of the top level with the bottom codes
-    that usually lie under such top codes; of the bottom level under the picture's own top codes."""
+    """The last pictures of the data, and below each what is drawn for its sentence, twice. Of the top level with the bottom
+    codes that usually lie under such top codes; of the bottom level under the picture's own top codes."""
     n, device = min(SHOWN, len(data)), next(vqvae.parameters()).device
     x, e = data.shown(n)
     e = e.to(device).repeat(2, 1)

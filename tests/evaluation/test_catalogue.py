@@ -18,7 +18,8 @@ from labkit.spec import SpecError
 SMALL = {
     "initial-image": {"prompts": 2}, "prompt-detail": {"seeds": 1}, "fair-detail": {"prompts": 2},
     "iterations": {"prompts": 3, "at": (1, 2, 3)}, "strength": {"prompts": 1, "steps": (2, 3)},
-    "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2}, "generation": {"n": 20, "draws": 20},
+    "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
+    "generation": {"n": 20, "draws": 20},
 }
 
 
@@ -26,8 +27,8 @@ SMALL = {
 def lab(missing):
     from tests.conformance import pocket_lab
 
-    return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae", "prior_top",
-                                "prior_bottom", "bottleneck"))
+    return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae",
+                                "prior_top", "prior_bottom", "bottleneck"))
 
 
 @pytest.fixture(autouse=True)

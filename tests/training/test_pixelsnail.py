@@ -140,7 +140,8 @@ def store(lab, tmp_path_factory):
         texts = captions(bank, range(40), np.random.default_rng(1))
         lab.blip.sha256 = "cd" * 32
         vectors, about = embedded(texts, lab, "blip")
-        extract(np.array(bank.pixels), [str(k) for k in range(40)], path, lab, "vqvae", embeddings=vectors, embedding=about, n_jobs=1)
+        extract(np.array(bank.pixels), [str(k) for k in range(40)], path, lab, "vqvae", embeddings=vectors, embedding=about,
+                n_jobs=1)
         yield path
 
 
@@ -168,7 +169,7 @@ def test_training_from_a_store_resumes_exactly(kind, lab, store):
 
 def test_a_store_of_another_model_and_one_without_vectors_are_refused(lab, store, tmp_path, monkeypatch):
     monkeypatch.setattr(BlockCodes, "sha256", "ef" * 32)
-    with pytest.raises(StoreError, match="codes.lmdb: codes of another model: vqvae .*extract them again with the model in use"):
+    with pytest.raises(StoreError, match="codes.lmdb: codes of another model: vqvae .*extract them again with the"):
         next(iter(TrainPriorTop(**SMALL, store=str(store)).run(lab)))
     extract(np.array(scene_bank("train", 40).pixels)[:3], list("abc"), tmp_path / "x.lmdb", lab, "vqvae", n_jobs=1)
     with pytest.raises(StoreError, match="x.lmdb: has 2 levels and no vectors; .*codes extract --embed blip"):
