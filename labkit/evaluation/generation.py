@@ -193,16 +193,17 @@ def oddities() -> list[str]:
     pair = ([said], [[asked]])
     one, four, ours = bleu(*pair, 1, draws=20).value, bleu(*pair, 4, draws=20).value, meteor(*pair, draws=20).value
     return [
-        f"BLEU 0.471: of which order, with which smoothing, is not said. The one caption that it prints, “{said}” for “{asked}”, "
-        f"has BLEU-1 {one:.3f} and BLEU-4 {four:.3f}, as it is of three words: the figure looks like BLEU-1.",
+        f"BLEU 0.471: of which order, with which smoothing, is not said. The one caption that it prints, “{said}” for "
+        f"“{asked}”, has BLEU-1 {one:.3f} and BLEU-4 {four:.3f}, as it is of three words: the figure looks like BLEU-1.",
         f"METEOR 0.136 beside it: on that same caption it is {ours:.3f}. METEOR takes away at most half of its F-mean for the "
-        "order of words, so that a caption with a ROUGE-1 of F = 0.431 has 0.148 at least (precision 1, recall 0.27, no two words "
-        "in a row). The reason that the report gives, order and stemming, does not suffice: stemming can only raise METEOR.",
+        "order of words, so that a caption with a ROUGE-1 of F = 0.431 has 0.148 at least (precision 1, recall 0.27, no two "
+        "words in a row). The report's reason, order and stemming, does not suffice: stemming can only raise METEOR.",
         "ROUGE-1 is explained by unigram precision; ROUGE is recall, or since 2004 mostly F. Ours is F with β = 1, with its "
         "precision and recall in its parts.",
-        "ROUGE-L 0.156 beside ROUGE-1 0.431: captions of three or four words that share words in the same order, as the one that "
-        "is printed does, have nearly the same of both.",
+        "ROUGE-L 0.156 beside ROUGE-1 0.431: captions of three or four words that share words in the same order, as the one "
+        "that is printed does, have nearly the same of both.",
         "Its captions are BLIP's, whose vectors the pictures were made from: such a score is circular.",
-        "The LPIPS table stands under “expected outcome”: whether it was measured is not said, nor the pairs, the network, n or "
-        "a spread. 0.124 and 0.134 are no different without one. A CycleGAN reads no sentence: what its pairs would be is open.",
+        "The LPIPS table stands under “expected outcome”: whether it was measured is not said, nor the pairs, the network, n "
+        "or a spread. 0.124 and 0.134 are no different without one. A CycleGAN reads no sentence: what its pairs would be is "
+        "open.",
     ]  # fmt: skip

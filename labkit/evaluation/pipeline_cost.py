@@ -52,7 +52,8 @@ def costs(spec) -> dict[str, Cost]:
         return Cost(what, flop, flop / RATE / cores + more_s, megabytes)
 
     def training(steps: int, flop: float, parameters: float) -> Cost:
-        return work(f"{steps:,} steps of {batch}", 3 * flop * steps * batch, 20 * parameters / 1e6)  # model, average, Adam's two
+        megabytes = 20 * parameters / 1e6  # the model, its average, Adam's two, and the weights that are kept
+        return work(f"{steps:,} steps of {batch}", 3 * flop * steps * batch, megabytes)
 
     n = spec.pictures + spec.test
     blip = 3 * (BLIP_TEXT * 12) * batch * spec.blip_steps + BLIP_STATES * spec.pictures

@@ -1,8 +1,8 @@
 """What the pipeline learns from and is tested on: the picture world in MUSTI's format, a MUSTI list or a captioned folder.
 
 Whatever the source, a stage's folder then holds `train.json` and `test.json` in MUSTI's format with 64-pixel pictures beside
-them, and the pictures of each as one array, whose rows `rows.json` names. The split is by picture; of the world, the test scenes are
-of held-out combinations.
+them, and the pictures of each as one array, whose rows `rows.json` names. The split is by picture; of the world, the test
+scenes are of held-out combinations.
 """
 
 from __future__ import annotations

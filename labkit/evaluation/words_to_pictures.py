@@ -97,9 +97,10 @@ def pipeline(spec: WordsToPictures, folder: str | Path,
     def plain(name: str, **parts) -> Stage:
         return Stage(name, **parts, cost=str(cost[name]))
 
+    lists, tables = ("train.json", "test.json", "train.npy", "test.npy", "rows.json"), ("table", "scores", "captions", "pairs")
     stages = [
         plain("pictures", what="pairs of pictures and texts, to learn from and to test on", make=partial(collected, spec),
-              spec={**source_marks(spec), "seed": spec.seed}, products=("train.json", "test.json", "train.npy", "test.npy", "rows.json")),
+              spec={**source_marks(spec), "seed": spec.seed}, products=lists),
         Stage("blip", "the shipped BLIP, fine-tuned on the pairs", needs=("pictures",), **trained(
             "blip", lambda at: FineTuneBLIP(pairs=str(at["pictures"] / "train.json"), **small(spec.blip_steps)), {},
             steps=spec.blip_steps, start=blip)),
@@ -122,7 +123,7 @@ def pipeline(spec: WordsToPictures, folder: str | Path,
               spec={"samples": spec.samples, "seed": spec.seed}, products=("samples.npy", "sentences.json", "sheet.png"),
               needs=("pictures", "blip", "vqvae", "prior_top", "prior_bottom")),
         plain("scores", what="the report's tables", make=partial(score, lab, spec), needs=("pictures", "blip", "samples"),
-              spec={"judge": judge, "perceptual": perceptual}, products=("table.csv", "scores.csv", "captions.csv", "pairs.csv")),
+              spec={"judge": judge, "perceptual": perceptual}, products=tuple(f"{table}.csv" for table in tables)),
     ]  # fmt: skip
     return Pipeline(stages, folder), cost
 

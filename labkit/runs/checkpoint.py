@@ -45,8 +45,8 @@ def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
                  clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
     """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds.
 
-    The last step's is written once its taker is done with it: a run that is killed before it has kept what it made makes its last
-    steps again, and is not taken for finished."""
+    The last step's is written once its taker is done with it: a run that is killed before it has kept what it made makes its
+    last steps again, and is not taken for finished."""
     path = Path(folder) / "checkpoint.pt"
     resume = load_state(path, spec) if path.exists() else None
     saved = clock()

@@ -26,8 +26,8 @@ BATCH = 250
 
 
 class BankCodes:
-    """The codes of a bank's scenes, `codes` (top (n, h, w), bottom (n, 2h, 2w)), with sentences drawn anew, as `kind` embeds them.
-    """
+    """The codes of a bank's scenes, `codes` (top (n, h, w), bottom (n, 2h, 2w)), with sentences that are drawn anew and
+    embedded by `kind`."""
 
     def __init__(self, lab, bank: SceneBank, kind: str):
         self.lab, self.bank, self.kind, self.codes = lab, bank, kind, bank_codes(lab.vqvae, bank)

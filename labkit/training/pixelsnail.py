@@ -5,7 +5,8 @@
 e is the embedding of a caption drawn anew each time a scene is met (of a code store, the one in the row); for a share `drop` of
 the pictures it is withheld, so that guidance has something to lead away from (Ho & Salimans 2022). k̃ and ũ are the codes with a
 share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code): a prior that has only met true codes does not
-know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would draw from the global generator.
+know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
+draw from the global generator.
 
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
