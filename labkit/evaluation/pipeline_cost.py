@@ -15,8 +15,8 @@ from labkit.models.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from labkit.models.vqvae import VQVAE, VQVAEConfig
 
 RATE = 30e9  # operations a second and core
-SCENE_S, PICTURE_MB, RECORD_MB = 0.035, 0.03, 0.0012  # to draw a scene; a picture with its texts and its array; a record
-BLIP_STATES, BLIP_TEXT = 0.3e9, 0.02e9  # a picture, a text
+SCENE_S, PICTURE_MB, RECORD_MB = 0.05, 0.03, 0.0012  # to draw a scene; a picture with its texts and its array; a record
+BLIP_STATES, BLIP_TEXT = 0.3e9, 0.02e9  # a picture; a text, of which a step has about ten a picture, each small
 EMBED = 192
 
 
@@ -56,7 +56,7 @@ def costs(spec) -> dict[str, Cost]:
         return work(f"{steps:,} steps of {batch}", 3 * flop * steps * batch, megabytes)
 
     n = spec.pictures + spec.test
-    blip = 3 * (BLIP_TEXT * 12) * batch * spec.blip_steps + BLIP_STATES * spec.pictures
+    blip = 3 * (BLIP_TEXT * 24) * batch * spec.blip_steps + BLIP_STATES * spec.pictures
     return {
         "pictures": Cost(f"{n:,} pictures", 0, SCENE_S * n / cores, PICTURE_MB * n),
         "blip": work(f"{spec.blip_steps:,} steps of {batch}", blip, 60),

@@ -44,7 +44,10 @@ WEIGHTS = "weights.safetensors"
 
 
 class WordsToPictures(Spec):
-    """How large each stage is."""
+    """From words to pictures: BLIP, embeddings, VQ-VAE, codes, priors, samples, scores.
+
+    Each stage is done once, and goes on where it was cut; what a change touches is done anew.
+    """
 
     source: str = Field("", max_length=1000, description="MUSTI list (.json) or captioned folder; empty: the picture world")
     pictures: int = Field(20_000, ge=8, le=1_000_000, description="Of the world: scenes to learn from, four texts each")
@@ -63,7 +66,7 @@ class WordsToPictures(Spec):
 def quick() -> type[WordsToPictures]:
     """The same with other defaults: as many pictures as the report had. It shows that every part works; what it draws is
     coarse, and hardly heeds its sentence."""
-    small = {"pictures": 795, "test": 64, "blip_steps": 40, "vqvae_steps": 250, "top_steps": 300, "bottom_steps": 200,
+    small = {"pictures": 795, "test": 64, "blip_steps": 20, "vqvae_steps": 180, "top_steps": 200, "bottom_steps": 100,
              "top_channels": 48, "bottom_channels": 32, "samples": 64}
     fields = {}
     for name, value in small.items():

@@ -19,9 +19,10 @@ QUALITY = "quick: 795 scenes, a few hundred steps: every part works, pictures ar
 
 @dataclass
 class PipelineOptions:
-    """BLIP, embeddings, VQ-VAE, codes, priors, samples, scores: each stage once, and on from where it was cut."""
+    """Which stages, and where they lie."""
 
-    stages: Positional[Annotated[tuple[str, ...], arg(metavar="STAGE", help="Only these and what they need; none: all")]] = ()
+    stages: Positional[Annotated[tuple[str, ...], arg(metavar="STAGE", help="Only these and what they need; none: all",
+                                                          help_behavior_hint="")]] = ()
     quick: Annotated[bool, arg(help="A small one, in minutes; flags that are given count all the same")] = False
     folder: Annotated[str, arg(metavar="DIR", help="Where the stages lie")] = "runs/pipeline"
     plan: Annotated[bool, arg(help="Only show the graph, the states and the cost")] = False
