@@ -126,6 +126,14 @@ _ALL = (
          "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, the judge had none.",
          megabytes=3, draws=True, load="labkit.models.gan:load_gan", models=(("", "labkit.models.gan:PocketGAN"),),
          training="labkit.training.gan:TrainGAN", evaluation="labkit.evaluation.gan:gan_figures"),
+    Kind("bottleneck", "Pocket bottleneck VAE",
+         "a conditional VAE with an information bottleneck (`labkit/models/bottleneck.py`)",
+         "The simple baseline in the score table of the codes report, which names it DSVIB and does not describe it. It draws "
+         "flat scenes with one subject, blurred, as squared error asks for the mean of all that may be. CLIP's sentences were "
+         "its condition; the judge had no part in its training.",
+         megabytes=2, draws=True, load="labkit.models.bottleneck:load_bottleneck",
+         models=(("", "labkit.models.bottleneck:BottleneckVAE"),), training="labkit.training.bottleneck:TrainBottleneck",
+         evaluation="labkit.evaluation.gan:bottleneck_figures", help="bottleneck VAE: pocket, or a file of its weights"),
     Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
          "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
          "is a measure, never a guide.",

@@ -20,6 +20,7 @@ import torch
 import labkit
 from labkit.evaluation import guidance, studies
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
+from labkit.evaluation.generation import SAMPLING, measure_generation
 from labkit.evaluation.stored import Found, StoredStudy, read_study, save_study, sources_of
 from labkit.lab import Lab
 from labkit.lyrics import songs as paper_songs
@@ -108,6 +109,14 @@ def ways(lab, n_jobs: int, prompts: int = 30, steps: int = 50) -> Found:
     made = guidance.compare_ways(lab, prompts, 1, steps, n_jobs=n_jobs)
     table = made.table.reset_index(names="way")
     return Found({"": table, "pictures": made.pictures()}, {"": made.figure()})
+
+
+@named("generation", SAMPLING)
+def generation(lab, n_jobs: int, n: int = 400, draws: int = 1000) -> Found:
+    """Codes report: its score tables with ours beside them. Do sampled pictures show what their sentences say?"""
+    made = measure_generation(lab, n, draws=draws)
+    return Found({"": made.table.reset_index(names="metric"), "scores": made.scores, "captions": made.captions},
+                 {"": made.sheet})
 
 
 def study_of(name: str) -> Named:

@@ -1,14 +1,15 @@
-"""What the pocket GAN can do: the figures of its card, and how far each falls short of real scenes.
+"""What the models can do that draw a picture of a sentence's vector in one pass: the GAN and the bottleneck VAE.
 
-    python -m labkit evaluate gan --n 2000 --card
+    python -m labkit evaluate gan | bottleneck --n 2000 --card
 
-It knows flat scenes with one subject, so these are what it is held against. CLIP had a part in its training, the judge had
-none.
+They know flat scenes with one subject, so these are what they are held against. CLIP had a part in their training, the judge
+had none.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pandas as pd
 import torch
@@ -21,48 +22,55 @@ from labkit.training.bank import scene_bank
 from labkit.world import Scene
 
 FLAT = {"style": "flat", "two": False}
+NAMES = {"gan": "GAN", "bottleneck": "bottleneck VAE"}
 
 
-def paint(lab, scenes: list[Scene], seed: int = 0) -> torch.Tensor:
+def paint(lab, scenes: list[Scene], seed: int = 0, kind: str = "gan") -> torch.Tensor:
     """A picture of each scene's prompt (see `prompt_of`), each with noise of its own: (N, 3, 64, 64) in [0, 1]."""
     parts = []
     for k in range(0, len(scenes), 250):
         e = lab.clip.encode_text([prompt_of(s) for s in scenes[k:k + 250]])
-        parts.append((lab.gan.sample(e, seed + k) + 1) / 2)
+        parts.append((lab.model(kind).sample(e, seed + k) + 1) / 2)
     return torch.cat(parts).cpu()
 
 
-def distance_table(lab, n: int = 2000) -> pd.DataFrame:
+def distance_table(lab, n: int = 2000, kind: str = "gan") -> pd.DataFrame:
     """KID in the judge's features of `n` pictures against as many unseen flat one-subject scenes; beside it that of other such
     scenes (as good as it gets) and of noise of the scenes' mean and spread (as bad). The pictures' prompts are the other
     scenes' own. Raises ValueError for n < 20."""
     bank = scene_bank("test", 2 * n, **FLAT)
     real, others = ((bank.images(range(k, k + n)) + 1) / 2 for k in (0, n))
-    made = paint(lab, [bank.scene(k) for k in range(n, 2 * n)])
-    return kid_table(lab.judge, {"GAN": made, "other scenes": others}, real)
+    made = paint(lab, [bank.scene(k) for k in range(n, 2 * n)], kind=kind)
+    return kid_table(lab.judge, {NAMES[kind]: made, "other scenes": others}, real)
 
 
-def measure_gan(lab, prompts: int = 100, seeds: int = 2, n_jobs: int = -1) -> PaintingReport:
+def measure_gan(lab, prompts: int = 100, seeds: int = 2, n_jobs: int = -1, kind: str = "gan") -> PaintingReport:
     """Does it heed its prompt? The report that `measure_painting` makes of a method, on the same combinations: one pass of the
     generator for each, in processes of one thread, as the methods' pictures are timed. There is no score before that pass, so
     "clip before" is NaN."""
     asked = [(s, seed) for s in held_out_scenes(prompts) for seed in range(seeds)]
-    return report_on(lab, asked, run_all(_timed, asked, lab, n_jobs))
+    return report_on(lab, asked, run_all(partial(_timed, kind=kind), asked, lab, n_jobs))
 
 
-def _timed(asked: tuple[Scene, int], lab) -> Painted:
+def _timed(asked: tuple[Scene, int], lab, kind: str) -> Painted:
     scene, seed = asked
-    lab.clip, lab.gan  # noqa: B018 (loaded before the clock starts)
+    clip, model = lab.clip, lab.model(kind)  # loaded before the clock starts
     started = time.perf_counter()
-    e = lab.clip.encode_text([prompt_of(scene)])
-    x = lab.gan.sample(e, seed)
+    e = clip.encode_text([prompt_of(scene)])
+    x = model.sample(e, seed)
     seconds = time.perf_counter() - started
     x = (x + 1) / 2
-    clip = float((lab.clip.encode_image(x) * e).sum())
-    return Painted(to_pil(x), pd.DataFrame({"clip": [float("nan"), clip]}), seconds)
+    cosine = float((clip.encode_image(x) * e).sum())
+    return Painted(to_pil(x), pd.DataFrame({"clip": [float("nan"), cosine]}), seconds)
 
 
-def gan_figures(lab, n: int) -> dict:
+def gan_figures(lab, n: int, kind: str = "gan") -> dict:
     """Distance to real scenes, and whether prompts are heeded."""
-    return {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n),
-            f"Heeding its prompt, on {min(n, 200)} held-out combinations": measure_gan(lab, min(n, 200), 1).summary}
+    heeding = measure_gan(lab, min(n, 200), 1, kind=kind).summary
+    return {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n, kind),
+            f"Heeding its prompt, on {min(n, 200)} held-out combinations": heeding}
+
+
+def bottleneck_figures(lab, n: int) -> dict:
+    """The same of the bottleneck VAE."""
+    return gan_figures(lab, n, "bottleneck")

@@ -48,10 +48,15 @@ def held_out_scenes(n: int, tuning: bool = False) -> list[Scene]:
 def prompt_of(scene: Scene) -> str:
     """What is asked for: style, colour, subject and setting by their plain names."""
     placed = scene.subjects[0]
-    noun = words()["subjects"][placed.subject]["name"]
-    phrase = f"{placed.colour} {noun}" if placed.colour else noun
+    return plain_caption(placed.subject, placed.colour, scene.setting)
+
+
+def plain_caption(subject: str, colour: str | None, setting: str, style: str = "flat") -> str:
+    """A caption of these classes by their plain names, each in its place; a colour of None is not named."""
+    noun, look = words()["subjects"][subject]["name"], words()["styles"][style][0]
+    phrase = f"{colour} {noun}" if colour else noun
     article = "" if noun in words()["without_article"] else ("an " if phrase[0] in "aeiou" else "a ")
-    return f"a flat illustration of {article}{phrase} {words()['settings'][scene.setting][0]}"
+    return f"{'an' if look[0] in 'aeiou' else 'a'} {look} of {article}{phrase} {words()['settings'][setting][0]}"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from labkit.models.load import load_model, tuples
 class BottleneckConfig:
     """Channels at 4, 8, 16, 32 pixels; lengths of z and of the sentence's vector."""
 
-    widths: tuple[int, ...] = (128, 96, 64, 32)
+    widths: tuple[int, ...] = (96, 80, 48, 32)
     latent: int = 32
     condition: int = 192
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +48,17 @@ def load_model(kind: str, name: str | os.PathLike, device: str | torch.device = 
         model = zoo.load_state(named(dict(record.models)[architecture]).from_config(about["config"]), tensors, str(path))
     model.sha256, model.about = sha256_of(path), about
     return model.to(device).eval().requires_grad_(False)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """The sha256 of the file that a model came from; of its weights' bytes where it came from none."""
+    if found := getattr(model, "sha256", None):
+        return found
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def config_of(model: nn.Module) -> dict:

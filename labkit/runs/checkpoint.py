@@ -43,15 +43,20 @@ def load_state(path: Path, spec: Method) -> dict:
 
 def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
                  clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
-    """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds."""
+    """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds.
+
+    The last step's is written once its taker is done with it: a run that is killed before it has kept what it made makes its
+    last steps again, and is not taken for finished."""
     path = Path(folder) / "checkpoint.pt"
     resume = load_state(path, spec) if path.exists() else None
     saved = clock()
     for step in spec.run(lab, resume):
-        if step.last or clock() - saved > every_s:
+        if not step.last and clock() - saved > every_s:
             save_state(path, spec, step.state())
             saved = clock()
         yield step
+        if step.last:
+            save_state(path, spec, step.state())
 
 
 def train_to_disk(spec: Training, lab, folder: Path) -> Iterator[Step]:

@@ -12,7 +12,6 @@ on with the records that are not there yet. Any model with codebooks will do:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter, deque
@@ -26,12 +25,12 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
-from torch import nn
 
 from labkit.image import ImageError, open_upload
 from labkit.image.convert import to_rgb
 from labkit.lab import Lab
 from labkit.latents.codes import CodeStore, Embedding, Header, Level, Mark, Rows, StoreError
+from labkit.models.load import fingerprint
 from labkit.runs.workers import LabSource, run_all
 from labkit.text import plain
 
@@ -126,17 +125,6 @@ def embedded(texts: Sequence[str], lab: Any, kind: str, of: str = "caption") -> 
     vectors = model.encode_text(list(texts)).float().cpu().numpy()
     mark = Mark(kind=kind, name=getattr(lab, "names", {}).get(kind, ""), sha256=fingerprint(model))
     return vectors, Embedding(size=vectors.shape[1], of=of, model=mark)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """The sha256 of the file that a model came from; of its weights' bytes where it came from none."""
-    if found := getattr(model, "sha256", None):
-        return found
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 @dataclass

@@ -4,7 +4,7 @@ A stage's key is the hash of what decides it: its spec, its code's version, and 
 bears the key, so that another spec is another folder: nothing is overwritten, and going back finds the old work. A stage is
 
     done     its record and products are there, and the products' sha256 are those of the record
-    damaged  a product is missing or has changed since: it is made again
+    damaged  a product is missing or has changed since: its folder is emptied and it is made again
     begun    its folder is there without a record: it goes on where it was cut
     stale    only a folder of another key is done: the spec, or something before it, has changed
     to do    nothing is there
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +106,8 @@ class Pipeline:
                 yield name, "done before"
                 continue
             stage, place, started = self.stages[name], self.place(name), time.perf_counter()
-            (place / RECORD).unlink(missing_ok=True)
+            if self.state(name) == "damaged":  # what goes on from its checkpoint would find itself finished
+                shutil.rmtree(place)
             place.mkdir(parents=True, exist_ok=True)
             for line in stage.make(place, {n: self.place(n) for n in stage.needs}):
                 yield name, line

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
+from labkit.spec import SpecError
+from labkit.text import plain
 from labkit.world import classes, render, sample_scene, world_hash
 
 CHUNK = 500
@@ -53,6 +55,19 @@ class SceneBank:
             out["style"][row, names["style"][scene.style]] = 1
         out["colour"] /= out["colour"].sum(1, keepdim=True).clamp_min(1)
         return out
+
+
+def picture_bank(path: str | Path) -> SceneBank:
+    """Pictures that somebody else has put into an array file, (n, 64, 64, 3) uint8: a bank without ground truth. Raises
+    `SpecError` on what is no such file."""
+    where = plain(path, 200)
+    try:
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise SpecError(f"pictures: {where} cannot be read ({plain(error)}); give a file that numpy.save wrote") from None
+    if pixels.ndim != 4 or pixels.shape[1:] != (64, 64, 3) or pixels.dtype != np.uint8 or not len(pixels):
+        raise SpecError(f"pictures: {where} holds {pixels.dtype} {pixels.shape}; it must be uint8 (n, 64, 64, 3), n ≥ 1")
+    return SceneBank(pixels, "none")
 
 
 def scene_bank(split: str, n: int, folder: str | Path | None = None, **fixed) -> SceneBank:

@@ -2,10 +2,11 @@
 
     L = E −log2 p(k | k̃, e, ũ) / cells         bits per code; the uniform distribution costs log2 K, no prior of use more
 
-e is the embedding of a caption drawn anew each time a scene is met; for a share `drop` of the pictures it is withheld, so that
-guidance has something to lead away from (Ho & Salimans 2022). k̃ and ũ are the codes with a share `noise` of them replaced by
-random ones (pkeep of Esser et al. 2021's code): a prior that has only met true codes does not know what to do after its own
-first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would draw from the global generator.
+e is the embedding of a caption drawn anew each time a scene is met (of a code store, the one in the row); for a share `drop` of
+the pictures it is withheld, so that guidance has something to lead away from (Ho & Salimans 2022). k̃ and ũ are the codes with a
+share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code): a prior that has only met true codes does not
+know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
+draw from the global generator.
 
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
@@ -25,13 +26,13 @@ from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
 from labkit.models.drawing import Draw, sample_codes
 from labkit.models.load import config_of
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits, condition_of
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits
 from labkit.precision import autocast
 from labkit.spec import Batch, Rate, Scenes, Seed, SpecError, Steps, Training
-from labkit.training.bank import SceneBank, scene_bank
-from labkit.training.codes import bank_codes, spread_out, usual_bottom
+from labkit.training.bank import scene_bank
+from labkit.training.codes import BankCodes, StoredCodes, spread_out, usual_bottom
 from labkit.training.optim import average, cosine, set_lr, update_average
-from labkit.world import caption, world_hash
+from labkit.world import world_hash
 
 SHOWN = 8  # scenes on a sheet
 
@@ -50,6 +51,7 @@ class TrainPrior(Training):
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, and on top one of attention")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
+    store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
 
     @property
@@ -59,16 +61,16 @@ class TrainPrior(Training):
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
-        codes, n_embed = bank_codes(lab.vqvae, bank), lab.vqvae.n_embed
-        model = self.begin(lab, bank, codes[self.level]).to(device).train()
-        source, averaged = model.config.condition, average(model)
+        rng, data, n_embed = Rng(self.seed), self.data(lab), lab.vqvae.n_embed
+        codes = data.codes
+        model = self.begin(lab, data).to(device).train()
+        averaged = average(model)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(500, self.steps // 10 + 1)))
-            index = rng.np.integers(len(bank), size=self.batch)
-            e = condition_of(lab, captions(bank, index, rng.np), source).to(device)
+            index = rng.np.integers(len(data), size=self.batch)
+            e = data.told(index, rng.np).to(device)
             keep = (torch.rand(self.batch, generator=rng.torch) >= self.drop).to(device)
             true, *above = (codes[level][index] for level in range(self.level, -1, -1))
             seen, *above = (misread(c, self.noise, n_embed, rng.torch).to(device) for c in (true, *above))
@@ -80,7 +82,7 @@ class TrainPrior(Training):
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             update_average(averaged, model)
-            return Made({"loss": float(loss.detach())}, lambda: sheet(averaged.module, lab, bank, codes), {"weights": weights})
+            return Made({"loss": float(loss.detach())}, lambda: sheet(averaged.module, lab.vqvae, data), {"weights": weights})
 
         def weights():
             return averaged.module.state_dict(), {"kind": self.kind, "config": config_of(model), "world": world_hash(),
@@ -89,7 +91,18 @@ class TrainPrior(Training):
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
         yield from loop(self.steps, parts, step, self.preview_every, resume)
 
-    def begin(self, lab, bank: SceneBank, codes: Tensor) -> PixelSNAIL:
+    def data(self, lab) -> BankCodes | StoredCodes:
+        """What it learns from. Raises `SpecError`, `StoreError`."""
+        kind = lab.model(self.kind).config.condition if self.warm else CONDITION
+        if not self.store:
+            return BankCodes(lab, scene_bank("train", self.scenes), kind)
+        found = StoredCodes(lab.vqvae, self.store)
+        if self.warm and found.kind != kind:
+            raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
+                            f"again with --embed {kind}, or start from scratch")
+        return found
+
+    def begin(self, lab, data: BankCodes | StoredCodes) -> PixelSNAIL:
         """The model that the training starts from. Raises `SpecError` where a warm start is of another architecture."""
         if self.warm:
             model = lab.fresh_copy(self.kind)
@@ -98,9 +111,9 @@ class TrainPrior(Training):
                                 f"a warm start keeps {model.config.channels}, {model.config.blocks}")
             return model
         n, rng = lab.vqvae.n_embed, np.random.default_rng([self.seed, 1])
-        some = condition_of(lab, captions(bank, rng.integers(len(bank), size=1024), rng))
-        config = PixelSNAILConfig(n, tuple(codes.shape[1:]), n if self.level else 0, CONDITION, some.shape[1], self.channels,
-                                  self.blocks, heads=0 if self.level else 4)
+        some, grid = data.told(rng.integers(len(data), size=1024), rng), tuple(data.codes[self.level].shape[1:])
+        config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks,
+                                  heads=0 if self.level else 4)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)
@@ -121,11 +134,6 @@ class TrainPriorBottom(TrainPrior):
     seed: Seed = 92
 
 
-def captions(bank: SceneBank, index, rng: np.random.Generator) -> list[str]:
-    """A caption of each scene, drawn anew; every other one names all attributes."""
-    return [caption(bank.scene(k), rng, full=bool(rng.random() < 0.5)) for k in index]
-
-
 def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> Tensor:
     """Codes (B, h, w), a share of them replaced by ones drawn uniformly."""
     others = torch.randint(n_embed, codes.shape, generator=rng)
@@ -133,19 +141,17 @@ def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> 
 
 
 @torch.no_grad()
-def sheet(model: PixelSNAIL, lab, bank: SceneBank, codes: tuple[Tensor, Tensor]) -> Image.Image:
-    """The bank's last scenes, and below each what is drawn for its caption, twice. Of the top level with the bottom codes that
-    usually lie under such top codes; of the bottom level under the scene's own top codes."""
-    n, vqvae, rng = min(SHOWN, len(bank)), lab.vqvae, np.random.default_rng(0)
-    last = range(len(bank) - n, len(bank))
-    device = next(vqvae.parameters()).device
-    said = [caption(bank.scene(k), rng, full=True) for k in last]
-    e = condition_of(lab, said, model.config.condition).to(device).repeat(2, 1)
-    top, luck = codes[0][-n:].repeat(2, 1, 1).to(device), torch.Generator().manual_seed(0)
+def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) -> Image.Image:
+    """The last pictures of the data, and below each what is drawn for its sentence, twice. Of the top level with the bottom
+    codes that usually lie under such top codes; of the bottom level under the picture's own top codes."""
+    n, device = min(SHOWN, len(data)), next(vqvae.parameters()).device
+    x, e = data.shown(n)
+    e = e.to(device).repeat(2, 1)
+    top, luck = data.codes[0][-n:].repeat(2, 1, 1).to(device), torch.Generator().manual_seed(0)
     if model.config.coarser:
         bottom = sample_codes(model, Draw(guidance=1), luck, e, top).codes
     else:
         top = sample_codes(model, Draw(), luck, e).codes
-        bottom = spread_out(usual_bottom(*codes, vqvae.n_embed, vqvae.n_embed).to(device), top)
-    pictures = [bank.images(last), *vqvae.decode_codes(top, bottom).cpu().split(n)]
+        bottom = spread_out(usual_bottom(*data.codes, vqvae.n_embed, vqvae.n_embed).to(device), top)
+    pictures = [x, *vqvae.decode_codes(top, bottom).cpu().split(n)]
     return grid([to_pil((p.clamp(-1, 1) + 1) / 2) for p in torch.cat(pictures)], columns=n, pad=0)

@@ -29,7 +29,7 @@ from labkit.models.load import config_of
 from labkit.models.vqvae import LEVELS, VQVAE, VQVAEConfig
 from labkit.precision import autocast
 from labkit.spec import MAX_SEED, Batch, Scenes, Seed, SpecError, Steps, Training
-from labkit.training.bank import scene_bank
+from labkit.training.bank import picture_bank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
@@ -46,11 +46,12 @@ class TrainVQVAE(Training):
     settled: float = Field(0.2, ge=0, le=0.95, description="Share of the steps, the last ones, in which the codes stay")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
     scenes: Scenes = 80_000
+    pictures: str = Field("", max_length=1000, description="Pictures instead of scenes: uint8 (n, 64, 64, 3) of numpy.save")
     seed: Seed = 71
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
+        rng, bank = Rng(self.seed), picture_bank(self.pictures) if self.pictures else scene_bank("train", self.scenes)
         teller = getattr(lab, self.told) if self.told != "nothing" else None
         model, wanted = self._begin(lab, teller)
         model = model.to(device).train().requires_grad_(True)

@@ -17,6 +17,7 @@ from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
+from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE
 from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
@@ -35,6 +36,7 @@ BLIP_SIZES = {"trunk_widths": CLIP.widths, "trunk_blocks": CLIP.blocks, "width":
               "text_layers": 1, "feed_forward": 16, "embed_dim": CLIP.embed_dim}
 VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_embed=64, ch_mult=(1, 1, 1), z_channels=8)
 PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
+BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
@@ -94,12 +96,13 @@ class TinyLab(Lab):
             for _ in range(30):
                 clip.visual(torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4) * 2 - 1, (16, 16)))
             gan = PocketGAN(GAN).eval().requires_grad_(False)
+            bottleneck = BottleneckVAE(BOTTLENECK).eval().requires_grad_(False)
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
         self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
-                         "blip": tiny_blip(), "judge": Judge(nets[0]), "perceptual": nets[1].eval().requires_grad_(False),
-                         "vqvae": tiny_vqvae(), "prior_top": tiny_prior(),
-                         "prior_bottom": tiny_prior(4, grid=(16, 16), coarser=64, heads=0)}
+                         "bottleneck": bottleneck, "blip": tiny_blip(), "judge": Judge(nets[0]),
+                         "perceptual": nets[1].eval().requires_grad_(False), "vqvae": tiny_vqvae(),
+                         "prior_top": tiny_prior(), "prior_bottom": tiny_prior(4, grid=(16, 16), coarser=64, heads=0)}
 
 
 def pocket_lab(missing, kinds) -> Lab:

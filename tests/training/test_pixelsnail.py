@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from labkit.latents.codes import CodeStore, StoreError
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits, bits_per_code
+from labkit.runs.extraction import embedded, extract
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
-from labkit.training.codes import bank_codes, fingerprint, spread_out, usual_bottom
-from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, captions, misread, sheet
+from labkit.training.codes import BankCodes, StoredCodes, bank_codes, captions, fingerprint, spread_out, usual_bottom
+from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, misread, sheet
 from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
 from tests.models.priors import BlockCodes, PriorLab
@@ -123,11 +125,57 @@ def test_captions_are_drawn_anew_and_half_of_them_name_everything():
     assert 0.4 < sum(text in full for text in said) / 400 < 0.75
 
 
-def test_a_sheet_shows_scenes_above_two_drawings_each(lab):
-    bank = scene_bank("train", 40)
-    codes = bank_codes(lab.vqvae, bank)
-    for model in (lab.prior_top, tiny_prior(4, grid=(16, 16), coarser=64, heads=0)):
-        assert sheet(model, lab, bank, codes).size == (8 * 64, 3 * 64)
+def test_a_sheet_shows_scenes_above_two_drawings_each(lab, store):
+    for data in (BankCodes(lab, scene_bank("train", 40), CONDITION), StoredCodes(lab.vqvae, store)):
+        for model in (lab.prior_top, tiny_prior(4, grid=(16, 16), coarser=64, heads=0)):
+            assert sheet(model, lab.vqvae, data).size == (8 * 64, 3 * 64)
+
+
+@pytest.fixture(scope="module")
+def store(lab, tmp_path_factory):
+    """Codes of 40 scenes with a sentence's vector each."""
+    bank, path = scene_bank("train", 40), tmp_path_factory.mktemp("store") / "codes.lmdb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlockCodes, "sha256", "ab" * 32)
+        texts = captions(bank, range(40), np.random.default_rng(1))
+        lab.blip.sha256 = "cd" * 32
+        vectors, about = embedded(texts, lab, "blip")
+        extract(np.array(bank.pixels), [str(k) for k in range(40)], path, lab, "vqvae", embeddings=vectors, embedding=about,
+                n_jobs=1)
+        yield path
+
+
+def test_a_store_serves_its_codes_and_the_vectors_in_its_rows(lab, store):
+    data, bank = StoredCodes(lab.vqvae, store), scene_bank("train", 40)
+    for mine, theirs in zip(data.codes, lab.vqvae.encode_codes(bank.images(range(40))), strict=True):
+        assert torch.equal(mine, theirs)
+    rows = CodeStore(store).read([3, 5])
+    assert torch.equal(data.told(np.array([3, 5]), None), torch.from_numpy(rows.embeddings)) and data.kind == "blip"
+
+
+@every
+def test_training_from_a_store_resumes_exactly(kind, lab, store):
+    spec = BOTH[kind](**SMALL, store=str(store))
+    straight = [(s.scores, s.extras["weights"]() if s.last else None) for s in spec.run(lab)]
+    steps = spec.run(lab)
+    next(steps)
+    state = next(steps).state()
+    steps.close()
+    rest = [(s.scores, s.extras["weights"]() if s.last else None) for s in spec.run(lab, state)]
+    assert [scores for scores, _ in rest] == [scores for scores, _ in straight[2:]]
+    assert_same(dict(rest[-1][1][0]), dict(straight[-1][1][0]))
+    assert rest[-1][1][1]["config"]["condition"] == "blip"
+
+
+def test_a_store_of_another_model_and_one_without_vectors_are_refused(lab, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(BlockCodes, "sha256", "ef" * 32)
+    with pytest.raises(StoreError, match="codes.lmdb: codes of another model: vqvae .*extract them again with the"):
+        next(iter(TrainPriorTop(**SMALL, store=str(store)).run(lab)))
+    extract(np.array(scene_bank("train", 40).pixels)[:3], list("abc"), tmp_path / "x.lmdb", lab, "vqvae", n_jobs=1)
+    with pytest.raises(StoreError, match="x.lmdb: has 2 levels and no vectors; .*codes extract --embed blip"):
+        StoredCodes(lab.vqvae, tmp_path / "x.lmdb")
+    with pytest.raises(StoreError, match="no.lmdb: no such file"):
+        StoredCodes(lab.vqvae, tmp_path / "no.lmdb")
 
 
 @pytest.mark.parametrize(("changes", "message"), [

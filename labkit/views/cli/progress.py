@@ -32,6 +32,11 @@ class Progress:
         if step.last or self._due():
             self.draw(status(result), result.steps_done / max(1, result.n))
 
+    def now_and_then(self, words: str, share: float) -> None:
+        """Show the bar, if it is time to."""
+        if self._due():
+            self.draw(words, share)
+
     def draw(self, words: str, share: float) -> None:
         """Show the bar, `share` of it filled."""
         self._drawn = time.monotonic()
@@ -54,9 +59,8 @@ class Progress:
 
     def bytes(self, done: int, total: int | None) -> None:
         """Progress of a download."""
-        if self._due():
-            of = f" of {total / 1e6:.0f}" if total else ""
-            self.draw(f"{done / 1e6:.0f}{of} MB", done / total if total else 0)
+        of = f" of {total / 1e6:.0f}" if total else ""
+        self.now_and_then(f"{done / 1e6:.0f}{of} MB", done / total if total else 0)
 
     def counting(self, what: str) -> Callable[[int, int], None]:
         """Progress of many things: `progress.counting("pictures")(done, total)`."""

@@ -91,6 +91,14 @@ def test_diffuse(here, lab, capsys):
     assert recipe["method"] == "GuidedDiffusion" and recipe["spec"]["guidance"]["strength"] == 2
 
 
+def test_sample(here, lab, capsys):
+    assert main(["sample", "a red apple in the snow", "--steps", "3", "--out", "x.png", "--top.guidance", "3"]) == 0
+    assert "x.png: 3 steps" in capsys.readouterr().out
+    recipe = read_recipe("x.png")
+    assert recipe["method"] == "PriorSampling" and recipe["spec"]["top"]["guidance"] == 3
+    assert main(["replay", "x.png"]) == 0 and "bit for bit" in capsys.readouterr().out
+
+
 def test_the_lab_is_what_its_flags_say(here, monkeypatch, tiny):
     asked = []
     monkeypatch.setattr("labkit.lab.Lab", lambda **names: asked.append(names) or tiny)
