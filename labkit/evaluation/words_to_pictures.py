@@ -3,9 +3,10 @@
     pictures → blip → embeddings → codes ← vqvae ← pictures        codes → prior_top, prior_bottom → samples → scores
 
 BLIP starts from the shipped weights and is fine-tuned on the pairs, as the report's was: pretraining one takes hours and is
-`python -m labkit train blip`. The VQ-VAE and the priors start from nothing, on these pictures alone, so that what comes out is
-of this data. The VQ-VAE is not told BLIP's vectors, which the report's was: who samples has no picture whose vector could be
-given (`TrainVQVAE(told=…)` measures what they add). The priors read codes and sentences' vectors from the LMDB store only.
+`python -m labkit train blip`. The VQ-VAE begins with the shipped VQGAN's encoder and decoder; its codes and the priors start
+from nothing, on these pictures alone, so that what comes out is of this data. The VQ-VAE is not told BLIP's vectors, which the
+report's was: who samples has no picture whose vector could be given (`TrainVQVAE(told=…)` measures what they add). The priors
+read codes and sentences' vectors from the LMDB store only.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class WordsToPictures(Spec):
     pictures: int = Field(20_000, ge=8, le=1_000_000, description="Of the world: scenes to learn from, four texts each")
     test: int = Field(200, ge=2, le=10_000, description="Of the world: scenes of held-out combinations; else a tenth is kept")
     blip_steps: int = Field(300, ge=1, le=500_000, description="Steps of BLIP's fine-tuning")
-    vqvae_steps: int = Field(6000, ge=1, le=500_000, description="Steps of the VQ-VAE")
+    vqvae_steps: int = Field(3000, ge=1, le=500_000, description="Steps of the VQ-VAE")
     top_steps: int = Field(20_000, ge=1, le=500_000, description="Steps of the prior of top codes")
     bottom_steps: int = Field(10_000, ge=1, le=500_000, description="Steps of the prior of bottom codes")
     top_channels: int = Field(112, ge=16, le=512, multiple_of=8, description="Channels of the prior of top codes")
@@ -66,7 +67,7 @@ class WordsToPictures(Spec):
 def quick() -> type[WordsToPictures]:
     """The same with other defaults: as many pictures as the report had. It shows that every part works; what it draws is
     coarse, and hardly heeds its sentence."""
-    small = {"pictures": 795, "test": 64, "blip_steps": 20, "vqvae_steps": 180, "top_steps": 200, "bottom_steps": 100,
+    small = {"pictures": 795, "test": 64, "blip_steps": 20, "vqvae_steps": 120, "top_steps": 200, "bottom_steps": 100,
              "top_channels": 48, "bottom_channels": 32, "samples": 64}
     fields = {}
     for name, value in small.items():
@@ -81,7 +82,8 @@ def pipeline(spec: WordsToPictures, folder: str | Path,
     """The stages below a folder, and what each will take. Raises `PairsError` on a source that cannot be used, before anything
     is written."""
     cost, lab = costs(spec), partial(Lab, device=device)
-    blip, judge, perceptual = (sha256_of(weights_path(kind, "pocket")) for kind in ("blip", "judge", "perceptual"))
+    blip, vqgan, judge, perceptual = (sha256_of(weights_path(kind, "pocket"))
+                                      for kind in ("blip", "vqgan", "judge", "perceptual"))
     training = {"batch": spec.batch, "seed": spec.seed}
 
     def trained(name: str, make: Callable[[Mapping[str, Path]], Training], models: Mapping[str, str], **decides) -> dict:
@@ -111,7 +113,7 @@ def pipeline(spec: WordsToPictures, folder: str | Path,
               products=("embeddings.npy", "embedding.json")),
         Stage("vqvae", "the VQ-VAE of the pictures", needs=("pictures",), **trained(
             "vqvae", lambda at: TrainVQVAE(pictures=str(at["pictures"] / "train.npy"), **small(spec.vqvae_steps)), {},
-            steps=spec.vqvae_steps)),
+            steps=spec.vqvae_steps, start=vqgan)),
         plain("codes", what="the pictures' codes with their sentences' vectors, in an LMDB store", make=partial(encode, lab),
               needs=("pictures", "embeddings", "vqvae"), products=("codes.lmdb",)),
         *(Stage(name, f"the prior of {level} codes, given a sentence{' and top codes' * (level == 'bottom')}",
