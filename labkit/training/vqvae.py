@@ -64,6 +64,8 @@ class TrainVQVAE(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
             latent, settled = wanted is not None and i < self.latent * self.steps, i >= (1 - self.settled) * self.steps
+            if settled and i - 1 < (1 - self.settled) * self.steps:  # the average is shipped: let its codes stay
+                model.load_state_dict(averaged.module.state_dict())
             learns(model, pixels=not latent, codes=not settled)
             x = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
             condition = teller.encode_image((x + 1) / 2) if teller else None
