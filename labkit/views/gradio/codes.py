@@ -35,14 +35,18 @@ class CodesPanel:
 
     def __init__(self, at: str, lab, kept: gr.State, fresh: gr.Checkbox):
         self.lab, self.last, self.round = lab, gr.State(NOTHING), gr.State(0)
+        self.images = []
         with gr.Row():
-            self.images = [gr.Image(label=f"{level.capitalize()} codes", format="png", interactive=False, buttons=[],
-                                    min_width=150, elem_id=f"{at}{level}") for level in LEVELS]  # fmt: skip
+            for level in LEVELS:
+                with gr.Column(min_width=150):  # the caption above: a component's own label covers cells
+                    gr.HTML(f'<div class="lk-note">{level.capitalize()} codes</div>')
+                    self.images.append(gr.Image(show_label=False, format="png", interactive=False, buttons=[],
+                                                elem_id=f"{at}{level}"))
         self.said = gr.HTML(code_html(None), elem_id=f"{at}cell")
         with gr.Row(equal_height=True):
-            code = gr.Number(label="Code to put there", precision=0, minimum=0, min_width=110, elem_id=f"{at}code-there")
-            force = gr.Button("Force it, draw again", interactive=False, min_width=120, elem_id=f"{at}force")
-            free = gr.Button("Free all, draw again", interactive=False, min_width=120, elem_id=f"{at}free")
+            code = gr.Number(label="Code", precision=0, minimum=0, min_width=110, elem_id=f"{at}code-there")
+            force = gr.Button("Force it", interactive=False, min_width=120, elem_id=f"{at}force")
+            free = gr.Button("Free all", interactive=False, min_width=120, elem_id=f"{at}free")
         self.force, self.free = force, free
         self.outputs, self.again = [*self.images, self.last, self.said, force, free], self.round.change
         quiet = {"show_progress": "hidden", **PRIVATE}

@@ -94,7 +94,7 @@ def code_html(cell: dict[str, Any] | None, forced: int = 0) -> str:
     many = f" {forced} code{' is' if forced == 1 else 's are'} forced (orange frames)." * bool(forced)
     if cell is None:
         return ('<div class="lk-note">Dark cells are where the model was unsure (entropy). Click a cell to see its code and to '
-                f"force another: what was drawn before it stays.{many}</div>")
+                f"force another; the picture is drawn again, and what was drawn before that cell stays.{many}</div>")
     there = "no code is drawn yet" if cell["codes"] < 0 else (
         f"code <b>{cell['codes']}</b>, " + ("forced; " if cell["forced"] else "drawn; ")
         + f"it cost {cell['bits']:.1f} bits, entropy {cell['entropy']:.1f} bits")
