@@ -52,9 +52,10 @@ def shown(demo: gr.Blocks, prefix: str) -> dict[str, gr.components.Component]:
 
 def test_tabs_appear_and_the_apps_made_by_hand_stay_first(toys):
     titles = list(studio.tabs())
-    assert titles[:5] == ["Paint", "Diffuse", "Lyrics", "Survey", "Similarity"]
+    assert titles[:7] == ["Paint", "Diffuse", "Codes", "Lyrics", "Survey", "Similarity", "Latents"]
     assert {"Toy posterise", "Toy lightness"} <= set(titles)
-    assert not {"Vqganclip", "Guided diffusion", "Key phrases", "Similarity matrix"} & set(titles), "they have an app"
+    assert not {"Vqganclip", "Guided diffusion", "Prior sampling", "Key phrases", "Similarity matrix",
+                "Projection"} & set(titles), "they have an app"
 
 
 def test_controls_follow_from_the_fields(demo):

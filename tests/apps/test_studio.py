@@ -31,7 +31,7 @@ from labkit.views.gradio.page import flat_of, notebook_cell, restored, spec_from
 from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 
-ENDPOINTS = ["/diffuse", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe", "/similarity"]
+ENDPOINTS = ["/codes", "/diffuse", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe", "/similarity"]
 QUICK = {"steps": 4, "cutouts__cutn": 2, "canvas__width": 32, "canvas__height": 32, "preview_every": 1}
 
 
@@ -341,7 +341,7 @@ def test_profiles_follow_who_can_reach_the_app(monkeypatch):
     assert read_args(["--host", "0.0.0.0", "--profile", "local"]).profile == "local"
 
 
-@pytest.mark.parametrize("name", ["paint", "diffuse", "lyrics", "similarity", "studio"])
+@pytest.mark.parametrize("name", ["paint", "diffuse", "codes", "lyrics", "similarity", "latents", "studio"])
 def test_runs_as_a_script_from_another_folder(name, tmp_path):
     script = Path(paint.__file__).with_name(f"{name}.py")
     done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)

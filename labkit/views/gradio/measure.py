@@ -3,11 +3,15 @@ notices.
 
     def panel(lab, limits): measure.panel(KeyPhrases, lab, limits)
 
+A page may take more pictures (`most`) and have more below (`extra`), as `apps/latents.py` does.
 A page made by hand (`apps/similarity.py`) may do more: draw patches, show a row per phrase.
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -46,8 +50,10 @@ def notices_of(result: Any) -> list[str]:
     return list(notices)
 
 
-def panel(measure: type[Measure], lab, limits: Limits) -> None:
-    """The page's components and events, in the surrounding layout."""
+def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: Callable[[str], Any] | None = None) -> None:
+    """The page's components and events, in the surrounding layout. It takes up to `most` pictures; `extra` makes, of a prefix
+    of element ids, what stands below: something with `outputs` and
+    `shown(result, folder)` → {component: value}, which may write files into the folder."""
     controls = {control.name: control for control in fields(measure)}
     made: dict[str, gr.components.Component] = {}
     at, labels, wanted = f"{name_of(measure)}-", labels_of(measure), pictures_argument(measure)
@@ -84,6 +90,7 @@ def panel(measure: type[Measure], lab, limits: Limits) -> None:
             said = gr.HTML(elem_id=f"{at}notices", elem_classes="lk-hollow")
             with gr.Accordion("Table", open=False):
                 table = gr.Dataframe(interactive=False, show_label=False, wrap=True, elem_id=f"{at}table")
+    below = extra(at) if extra else None
     if wanted:
         controls, made = {**controls, wanted: asked}, made | {wanted: gallery}
     order, queue = sorted(controls.values(), key=lambda control: not control.required), line_here()
@@ -91,15 +98,17 @@ def panel(measure: type[Measure], lab, limits: Limits) -> None:
     def look(*values):
         flat = opened(controls, {control.name: value for control, value in zip(order, values, strict=True)})
         pictures = {wanted: flat.pop(wanted)} if wanted else {}
-        if wanted and not 1 <= len(pictures[wanted]) <= MOST:
-            raise SpecError(f"{wanted}: give 1 to {MOST} pictures; got {len(pictures[wanted])}")
+        if wanted and not 1 <= len(pictures[wanted]) <= most:
+            raise SpecError(f"{wanted}: give 1 to {most} pictures; got {len(pictures[wanted])}")
         spec = build_spec(measure, flat)
         limits.check(flat_of(spec))
         return computed(spec, lab, **pictures)
 
-    def show(stopped, *values) -> dict:
+    def show(stopped, *values):
         result = look(*values)
-        return {figure: drawn(result.figure()), said: notices_html(notices_of(result)), table: tabled(result)}
+        with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+            yield {figure: drawn(result.figure()), said: notices_html(notices_of(result)), table: tabled(result),
+                   **(below.shown(result, Path(folder)) if below else {})}
 
     def run_api(*values):
         with app.plain_errors(), queue.turn():
@@ -107,7 +116,8 @@ def panel(measure: type[Measure], lab, limits: Limits) -> None:
             return drawn(result.figure()), tabled(result), notices_of(result)
 
     inputs = [made[control.name] for control in order]
-    wire(run, show, inputs, [figure, said, table], line, show_progress="full", show_progress_on=[figure])
+    outputs = [figure, said, table, *(below.outputs if below else [])]
+    wire(run, show, inputs, outputs, line, show_progress="full", show_progress_on=[figure])
     documented(run_api, f"{words_of(measure)[1].rstrip('.')}: a figure, a table and notices.", order)
     api, picture, rows, facts = (gr.Button(visible=False), gr.Image(visible=False, format="png"), gr.Dataframe(visible=False),
                                  gr.JSON(visible=False))  # fmt: skip

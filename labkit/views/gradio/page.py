@@ -51,6 +51,7 @@ class Page:
     start  the initial picture's control, then those that say what becomes of it.  uploaded  what a new picture sets.
     groups  (title, rows) of further controls, folded.  inside  (name in extras, words): pictures in [-1, 1] of a step.
     wanted  a prompt's weighted parts that the last picture should show.  prefix  of all element ids.
+    extra  makes what this page alone has below its picture: (prefix, lab, kept, fresh) → something as `codes.CodesPanel`.
     """
 
     method: type[Method]
@@ -70,6 +71,7 @@ class Page:
     inside: tuple[tuple[str, str], ...] = ()
     wanted: Callable[[str], list] = parse
     prefix: str = ""
+    extra: Callable[..., Any] | None = None
 
     @cached_property
     def controls(self) -> dict[str, Control]:

@@ -115,6 +115,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
             line = gr.HTML(progress_html(Result(None), "Ready."), elem_id=f"{at}status")
             inside, notices, verdict, curve = (gr.HTML(elem_id=at + name, elem_classes="lk-hollow")
                                                for name in ("inside", "notices", "verdict", "curve"))
+            below = gr.Column(visible=bool(page.extra))
             download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id=f"{at}download")
             with gr.Accordion("Make it again in a notebook", open=False):
                 code = gr.Code(language="python", show_label=False, interactive=False, elem_id=f"{at}code", lines=6)
@@ -145,9 +146,13 @@ def panel(page: Page, lab, limits: Limits) -> None:
                                  type="filepath", height=130, elem_id=f"{at}restore")
                 told = gr.HTML(elem_id=f"{at}told", elem_classes="lk-hollow")
                 reset = gr.Button("Set everything back to defaults", size="sm")
-    names = list(controls)
-    inputs, kept = [made[name] for name in names], gr.State({})
-    outputs = [picture, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else [])]
+    names, kept = list(controls), gr.State({})
+    inputs, extra = [made[name] for name in names], None
+    if page.extra:
+        with below:
+            extra = page.extra(at, lab, kept, fresh)
+    outputs = [picture, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
+               *(extra.outputs if extra else [])]
 
     def show(stopped, fresh_seed: bool, kept_fields: dict, *values):
         """Run for the page; yields what changes on it."""
@@ -163,7 +168,8 @@ def panel(page: Page, lab, limits: Limits) -> None:
             for result, ending, step in painted(lab, spec, limits, stopped):
                 score = spec.score or next(iter(result.scores), None)
                 now = {line: progress_html(result, ending, note), inside: inside_html(page, step),
-                       notices: notices_html(result.notices), curve: curve_html(result.history, score)}
+                       notices: notices_html(result.notices), curve: curve_html(result.history, score),
+                       **(extra.shown(spec, step) if extra else {})}
                 if ending or result.finished:
                     path = str(result.save(Path(folder) / file_name(spec, result)))
                     yield now | {picture: path, download: gr.update(value=path, interactive=True),
@@ -194,7 +200,8 @@ def panel(page: Page, lab, limits: Limits) -> None:
     def set_back():
         return {made[name]: defaults[name] for name in names} | {fresh: seeded, kept: {}, told: ""}
 
-    wire(run, show, [fresh, kept, *inputs], outputs, line, stop, also=(made["prompt"].submit,) if prompted else ())
+    also = [*([made["prompt"].submit] if prompted else []), *([extra.again] if extra else [])]
+    wire(run, show, [fresh, kept, *inputs], outputs, line, stop, also=tuple(also))
     into, quiet = [*inputs, fresh, kept, told], {"show_progress": "hidden", **PRIVATE}
     upload.upload(restore, upload, into, **quiet)
     reset.click(set_back, None, into, **quiet)

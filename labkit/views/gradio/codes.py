@@ -1,0 +1,126 @@
+"""What the Codes page has beside the workbench: the two grids of a picture's codes, one of which is chosen and forced.
+
+    Page(PriorSampling, …, extra=CodesPanel)
+
+Every cell is coloured by how uncertain the prior was there (entropy in bits). What is forced is the spec's field `given`, which
+has no control: it lies with the page's kept fields, as one that comes from a PNG does, and one run serves both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageDraw
+
+from labkit.methods.prior_sampling import LEVELS, GivenCode
+from labkit.spec import Method, SpecError, Step
+from labkit.views.gradio import app
+from labkit.views.gradio.app import PRIVATE
+from labkit.views.gradio.markup import code_html
+
+SIDE = 320  # pixels of a grid's drawing
+ROOM = 32  # pixels that a code's number needs
+GREY, FORCED, CHOSEN = (205, 205, 205), (230, 98, 44), (200, 20, 110)
+COLD, HOT = np.array([238.0, 246.0, 245.0]), np.array([15.0, 92.0, 92.0])
+NOTHING = {"grids": {}, "given": [], "cell": None}
+
+
+class CodesPanel:
+    """Components below a page's picture. `kept` holds the page's fields without a control, `fresh` is its "New seed each time".
+
+    outputs  what a run changes of it.  again  the event on which the page is to run.
+    """
+
+    def __init__(self, at: str, lab, kept: gr.State, fresh: gr.Checkbox):
+        self.lab, self.last, self.round = lab, gr.State(NOTHING), gr.State(0)
+        self.images = []
+        with gr.Row():
+            for level in LEVELS:
+                with gr.Column(min_width=150):  # the caption above: a component's own label covers cells
+                    gr.HTML(f'<div class="lk-note">{level.capitalize()} codes</div>')
+                    self.images.append(gr.Image(show_label=False, format="png", interactive=False, buttons=[],
+                                                elem_id=f"{at}{level}"))
+        self.said = gr.HTML(code_html(None), elem_id=f"{at}cell")
+        with gr.Row(equal_height=True):
+            code = gr.Number(label="Code", precision=0, minimum=0, min_width=110, elem_id=f"{at}code-there")
+            force = gr.Button("Force it", interactive=False, min_width=120, elem_id=f"{at}force")
+            free = gr.Button("Free all", interactive=False, min_width=120, elem_id=f"{at}free")
+        self.force, self.free = force, free
+        self.outputs, self.again = [*self.images, self.last, self.said, force, free], self.round.change
+        quiet = {"show_progress": "hidden", **PRIVATE}
+        for k, image in enumerate(self.images):
+            image.select(self._chooser(k), self.last, [*self.images, self.last, self.said, code, force], **quiet)
+        force.click(self._forced, [self.last, code, kept, self.round], [kept, fresh, self.round], **quiet)
+        free.click(lambda fields, n: ({k: v for k, v in fields.items() if k != "given"}, False, n + 1), [kept, self.round],
+                   [kept, fresh, self.round], **quiet)
+
+    def shown(self, spec: Method, step: Step | None) -> dict[Any, Any]:
+        """What the panel shows of a step; nothing new where there is none. A chosen cell is let go."""
+        if step is None:
+            return {}
+        grids = {f"{name} {level}": step.extras[f"{name} {level}"].numpy() for name in ("codes", "bits", "entropy")
+                 for level in LEVELS if f"{name} {level}" in step.extras}
+        last = {"grids": grids, "given": [one.model_dump() for one in spec.given], "cell": None}
+        return dict(zip(self.images, drawings(last), strict=True)) | {
+            self.last: last, self.said: code_html(None, len(last["given"])), self.force: gr.update(interactive=False),
+            self.free: gr.update(interactive=bool(last["given"]))}
+
+    def _chooser(self, k: int):
+        def choose(last: dict, event: gr.SelectData):
+            codes = last["grids"][f"codes {LEVELS[k]}"]
+            rows, columns = codes.shape
+            row, column = (min(max(int(event.index[i] * n / SIDE), 0), n - 1) for i, n in ((1, rows), (0, columns)))
+            last = last | {"cell": [LEVELS[k], row, column]}
+            there = int(codes[row, column])
+            return (*drawings(last), last, code_html(cell_of(last), len(last["given"])), None if there < 0 else there,
+                    gr.update(interactive=True))
+        return choose
+
+    def _forced(self, last: dict, code: float | None, fields: dict, n: int):
+        with app.plain_errors():
+            level, row, column = last["cell"]
+            most = self.lab.vqvae.n_embed - 1
+            if code is None or int(code) != code or not 0 <= code <= most:
+                raise SpecError(f"code: {code} is none; give a whole number from 0 to {most}")
+            one = GivenCode(level=level, row=row, column=column, code=int(code)).model_dump()
+        here = (level, row, column)
+        others = [g for g in fields.get("given", ()) if (g["level"], g["row"], g["column"]) != here]
+        return fields | {"given": [*others, one]}, False, n + 1
+
+
+def cell_of(last: dict) -> dict[str, Any]:
+    """What is known of the chosen cell: level, row, column, code (-1: none yet), bits, entropy (NaN likewise), forced."""
+    level, row, column = last["cell"]
+    known = {name: last["grids"][f"{name} {level}"][row, column].item() for name in ("codes", "bits", "entropy")}
+    forced = any((g["level"], g["row"], g["column"]) == (level, row, column) for g in last["given"])
+    return {"level": level, "row": row, "column": column, "forced": forced, **known}
+
+
+def drawings(last: dict) -> list[Image.Image | None]:
+    """Both grids, drawn; None for a level that has not begun."""
+    return [drawing(last, level) if f"codes {level}" in last["grids"] else None for level in LEVELS]
+
+
+def drawing(last: dict, level: str) -> Image.Image:
+    """A grid of SIDE × SIDE px: the darker a cell, the more bits of entropy (the grid's highest is darkest), grey where no code
+    is drawn yet; numbers where there is room; forced cells and the chosen one framed."""
+    codes, entropy = (last["grids"][f"{name} {level}"] for name in ("codes", "entropy"))
+    drawn = codes >= 0
+    top = max(float(entropy[drawn].max(initial=0)), 1e-9)
+    heat = np.where(drawn, np.nan_to_num(entropy) / top, 0)[..., None]
+    colours = np.where(drawn[..., None], COLD + heat * (HOT - COLD), GREY).round().astype(np.uint8)
+    image = Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+    pen, w, h = ImageDraw.Draw(image), SIDE / codes.shape[1], SIDE / codes.shape[0]
+    if w >= ROOM:
+        for (row, column), code in np.ndenumerate(codes):
+            if code >= 0:
+                ink = "white" if heat[row, column, 0] > 0.5 else "black"
+                pen.text(((column + 0.5) * w, (row + 0.5) * h), str(code), ink, anchor="mm", font_size=13)
+    marks = [(g["row"], g["column"], FORCED) for g in last["given"] if g["level"] == level]
+    if last["cell"] and last["cell"][0] == level:
+        marks.append((*last["cell"][1:], CHOSEN))
+    for row, column, colour in marks:
+        pen.rectangle((column * w, row * h, (column + 1) * w - 1, (row + 1) * h - 1), outline=colour, width=3)
+    return image
