@@ -71,8 +71,8 @@ def test_require_loads_what_a_spec_needs_and_says_so(counted):
 
 def test_an_unknown_kind_names_those_there_are():
     lab = Lab(device="cpu")
-    with pytest.raises(AttributeError, match="a lab has no 'vqvae'; it has clip, guide, vqgan"):
-        _ = lab.vqvae
+    with pytest.raises(AttributeError, match="a lab has no 'cyclegan'; it has clip, guide, vqgan"):
+        _ = lab.cyclegan
     assert not hasattr(lab, "__deepcopy__") and not hasattr(lab, "_missing")
 
 
@@ -85,10 +85,14 @@ def test_a_bare_lab_does_not_recurse():
             way(Lab(device="cpu"))
 
 
+# A full-size model, or a file, for every kind that draws and can be named.
+NAMED = {kind: "a" for kind, record in KINDS.items() if record.draws and record.help}
+
+
 @pytest.mark.parametrize(("names", "pocket"), [
-    ({}, True), ({"clip": "ViT-B-32/openai"}, True), ({"clip": "a", "vqgan": "b"}, True),
-    ({"clip": "a", "vqgan": "b", "diffusion": "c"}, False),
-    ({"clip": "a", "vqgan": "b", "diffusion": "c", "guide": "pocket"}, True),
+    ({}, True), ({"clip": "ViT-B-32/openai"}, True), (NAMED | {"diffusion": "pocket"}, True), (NAMED, False),
+    ({kind: name for kind, name in NAMED.items() if kind != "guide"} | {"clip": "a"}, False),
+    (NAMED | {"guide": "pocket"}, True),
 ])
 def test_pictures_of_any_pocket_model_say_so(names, pocket):
     assert Lab(**names, device="cpu").pocket is pocket

@@ -64,13 +64,17 @@ def _timed(asked: tuple[Scene, int], lab, kind: str) -> Painted:
     return Painted(to_pil(x), pd.DataFrame({"clip": [float("nan"), cosine]}), seconds)
 
 
-def gan_figures(lab, n: int, kind: str = "gan") -> dict:
+def gan_figures(lab, n: int) -> dict:
     """Distance to real scenes, and whether prompts are heeded."""
-    heeding = measure_gan(lab, min(n, 200), 1, kind=kind).summary
-    return {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n, kind),
-            f"Heeding its prompt, on {min(n, 200)} held-out combinations": heeding}
+    return _figures(lab, n, "gan")
 
 
 def bottleneck_figures(lab, n: int) -> dict:
     """The same of the bottleneck VAE."""
-    return gan_figures(lab, n, "bottleneck")
+    return _figures(lab, n, "bottleneck")
+
+
+def _figures(lab, n: int, kind: str) -> dict:
+    heeding = measure_gan(lab, min(n, 200), 1, kind=kind).summary
+    return {f"Distance to {n:,} flat scenes with one subject": distance_table(lab, n, kind),
+            f"Heeding its prompt, on {min(n, 200)} held-out combinations": heeding}

@@ -31,7 +31,7 @@ from labkit.views.gradio.page import flat_of, notebook_cell, restored, spec_from
 from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 
-ENDPOINTS = ["/codes", "/diffuse", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe", "/similarity"]
+ENDPOINTS = ["/captions", "/codes", "/diffuse", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe", "/similarity"]
 QUICK = {"steps": 4, "cutouts__cutn": 2, "canvas__width": 32, "canvas__height": 32, "preview_every": 1}
 
 

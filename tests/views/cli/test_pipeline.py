@@ -15,7 +15,7 @@ def test_a_plan_is_the_graph_with_costs_and_does_nothing(here, capsys):
     assert main(["pipeline", "--quick", "--plan", "--folder", "p", "--graph", "g.mmd"]) == 0
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()[:9]] == NAMES and said.count("to do") == 10
-    assert re.search(r"^vqvae .*□ +to do +180 steps of 32, .* TFLOP, about .*, \d+ MB$", said, re.M)
+    assert re.search(r"^vqvae .*□ +to do +120 steps of 32, .* TFLOP, about .*, \d+ MB$", said, re.M)
     assert re.search(r"^to come: 9 stages, .* TFLOP, about \d+ .*, at 30 GFLOP/s a core$", said, re.M) and "coarse" in said
     assert "samples --> scores" in (here / "g.mmd").read_text() and not (here / "p").exists()
 
