@@ -51,7 +51,7 @@ class Inpaint(Spec):
 
     @model_validator(mode="after")
     def _is_a_rectangle(self):
-        if not (self.left < self.right and self.upper < self.lower):
+        if self.picture is not None and not (self.left < self.right and self.upper < self.lower):
             raise ValueError(f"left {self.left} to right {self.right}, upper {self.upper} to lower {self.lower} is no "
                              "rectangle: the first of each pair must be smaller")
         return self

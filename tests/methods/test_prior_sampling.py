@@ -121,7 +121,8 @@ def test_models_that_do_not_belong_together_are_refused(lab, monkeypatch, kind, 
     ({"given": ({"level": "bottom", "row": 0, "column": 0, "code": 64},)}, "given: code 64 .* 64 codes, counted from 0"),
     ({"inpaint": {"picture": ImageInput.of(Image.new("RGB", (32, 64)), 32, 64)}},
      "inpaint.picture: 32 × 64 pixels have 4 × 8 top codes, these priors draw 8 × 8"),
-    ({"inpaint": {"left": 0.8}}, "inpaint: .*left 0.8 to right 0.75"),
+    ({"inpaint": {"left": 0.8, "picture": ImageInput.of(Image.new("RGB", (64, 64)), 64, 64)}},
+     "inpaint: .*left 0.8 to right 0.75"),
 ])
 def test_what_has_no_place_is_refused(lab, changes, message):
     with pytest.raises(SpecError, match=message):

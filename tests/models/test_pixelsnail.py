@@ -173,7 +173,7 @@ def test_wrong_shapes_are_refused():
     codes, e, coarser = inputs(bottom)
     with pytest.raises(ValueError, match=r"codes: shape \(2, 6, 4\) must be \(B, 4, 6\)"):
         top(codes.mT, e)
-    with pytest.raises(ValueError, match=r"condition: shape \(2, 15\) must be \(2, 16\), clip's embeddings"):
+    with pytest.raises(ValueError, match=r"condition: shape \(2, 15\) must be \(2, 16\), blip's embeddings"):
         top(codes, e[:, 1:])
     with pytest.raises(ValueError, match="coarser: this prior has no coarser level"):
         top(codes, e, coarser)
