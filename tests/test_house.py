@@ -41,7 +41,7 @@ LAYERS = [
     {"loop", "prompt", "spec", "data", "fetch", "weights", "files", "text", "image", "precision", "tables", "kinds"},
     {"zoo"},
     {"models"},
-    {"clip", "latents", "lyrics", "metrics", "pairs", "world"},
+    {"clip", "latents", "lyrics", "metrics", "pairs", "sketches", "world"},
     {"lab"},
     {"methods", "training", "survey"},
     {"runs"},
