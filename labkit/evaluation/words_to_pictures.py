@@ -42,6 +42,7 @@ from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop
 from labkit.training.vqvae import TrainVQVAE
 
 WEIGHTS = "weights.safetensors"
+CODES = 512  # of each level: of a set of some thousand pictures more would lie idle
 
 
 class WordsToPictures(Spec):
@@ -112,7 +113,8 @@ def pipeline(spec: WordsToPictures, folder: str | Path,
         plain("embeddings", what="BLIP's vectors of the sentences", make=partial(embed, lab), needs=("pictures", "blip"),
               products=("embeddings.npy", "embedding.json")),
         Stage("vqvae", "the VQ-VAE of the pictures", needs=("pictures",), **trained(
-            "vqvae", lambda at: TrainVQVAE(pictures=str(at["pictures"] / "train.npy"), **small(spec.vqvae_steps)), {},
+            "vqvae", lambda at: TrainVQVAE(
+                pictures=str(at["pictures"] / "train.npy"), n_embed=CODES, **small(spec.vqvae_steps)), {},
             steps=spec.vqvae_steps, start=vqgan)),
         plain("codes", what="the pictures' codes with their sentences' vectors, in an LMDB store", make=partial(encode, lab),
               needs=("pictures", "embeddings", "vqvae"), products=("codes.lmdb",)),

@@ -40,7 +40,7 @@ class VQVAEConfig:
     residual: int = 2
     bottleneck: int = 32
     embed_dim: int = 16
-    n_embed: int = 512
+    n_embed: int = 2048
     condition: int = 0
     decay: float = 0.99
     commitment: float = 0.25

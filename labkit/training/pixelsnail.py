@@ -117,6 +117,9 @@ class TrainPrior(Training):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)
+            begin_alike(model.embedding.weight, lab.vqvae.codebook(self.level))
+            if self.level:
+                begin_alike(model.coarser.weight, lab.vqvae.codebook(self.level - 1))
         model.measure(some)
         return model
 
@@ -132,6 +135,14 @@ class TrainPriorBottom(TrainPrior):
 
     channels: int = Field(64, ge=16, le=512, multiple_of=8, description="Channels of every layer")
     seed: Seed = 92
+
+
+@torch.no_grad()
+def begin_alike(embedding: Tensor, codebook: Tensor) -> None:
+    """Codes (K, D) that look alike begin with alike embeddings (K, C), of variance about 1: which are, need not be learned."""
+    codebook = codebook.to(embedding)
+    alike = (codebook - codebook.mean(0)) / codebook.std(0).clamp_min(1e-6)
+    embedding.copy_(alike @ torch.randn(codebook.shape[1], embedding.shape[1]) / codebook.shape[1] ** 0.5)
 
 
 def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ condition encoder and decoder, as the codes report has it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -41,6 +42,7 @@ class TrainVQVAE(Training):
 
     steps: Steps = 3000
     batch: Batch = 32
+    n_embed: int = Field(2048, ge=16, le=65536, description="Codes of each level; a warm start with others begins new ones")
     told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
     latent: float = Field(0.8, ge=0, le=1, description="Share of the steps in which encoder and decoder stay the VQGAN's")
     settled: float = Field(0.2, ge=0, le=0.95, description="Share of the steps, the last ones, in which the codes stay")
@@ -100,22 +102,32 @@ class TrainVQVAE(Training):
         yield from loop(self.steps, parts, step, self.preview_every, resume)
 
     def _begin(self, lab, teller) -> tuple[VQVAE, nn.Module | None]:
-        """The model, and what makes of its encoder's features those that its decoder is used to: of the lab's own model, which
-        has a decoder of its own by now, none."""
-        if self.warm:
-            return lab.fresh_copy("vqvae"), None
-        vqgan = lab.fresh_copy("vqgan")
-        sizes = {name: getattr(vqgan.config, name) for name in ("ch", "ch_mult", "num_res_blocks", "norm_groups", "z_channels")}
-        try:
-            config = VQVAEConfig(condition=teller.encode_text(["-"]).shape[1] if teller else 0, **sizes)
-        except ValueError as error:
-            raise SpecError(f"vqgan: {lab.names['vqgan']} cannot be the start of a VQ-VAE ({error})") from None
+        """The model, and what makes of its encoder's features those that the VQGAN's decoder is used to: None without `latent`.
+        A warm start keeps the shipped model but for its codebooks where there shall be other codes, and for encoder and decoder
+        where they shall be the VQGAN's."""
+        warm = lab.fresh_copy("vqvae") if self.warm else None
+        vqgan = lab.fresh_copy("vqgan") if self.latent or not warm else None
+        config = replace(warm.config, n_embed=self.n_embed) if warm else self._config(lab, vqgan.config, teller)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = VQVAE(config)
+        if warm:
+            same = config == warm.config
+            kept = {name: value for name, value in warm.state_dict().items() if same or not name.startswith("quantisers.")}
+            model.load_state_dict(kept, strict=same)
+        if not vqgan:
+            return model, None
         model.encoder.load_state_dict(vqgan.encoder.state_dict())
         model.decoder.load_state_dict(vqgan.decoder.state_dict())
         return model, nn.Sequential(vqgan.quant_conv, vqgan.post_quant_conv).requires_grad_(False)
+
+    def _config(self, lab, of, teller) -> VQVAEConfig:
+        sizes = {name: getattr(of, name) for name in ("ch", "ch_mult", "num_res_blocks", "norm_groups", "z_channels")}
+        told = teller.encode_text(["-"]).shape[1] if teller else 0
+        try:
+            return VQVAEConfig(n_embed=self.n_embed, condition=told, **sizes)
+        except ValueError as error:
+            raise SpecError(f"vqgan: {lab.names['vqgan']} cannot be the start of a VQ-VAE ({error})") from None
 
 
 def learns(model: VQVAE, pixels: bool, codes: bool) -> None:

@@ -76,7 +76,6 @@ def tiny_prior(seed: int = 3, **changes) -> PixelSNAIL:
         model = PixelSNAIL(replace(PRIOR, **changes))
         model.head.weight.data.mul_(4)
         model.null.data.normal_()
-        model.spread.fill_(0.02)  # a random BLIP's sentences all point about the same way
     return model.eval().requires_grad_(False)
 
 
@@ -104,6 +103,8 @@ class TinyLab(Lab):
                          "bottleneck": bottleneck, "blip": tiny_blip(), "judge": Judge(nets[0]),
                          "perceptual": nets[1].eval().requires_grad_(False), "vqvae": tiny_vqvae(),
                          "prior_top": tiny_prior(), "prior_bottom": tiny_prior(4, grid=(16, 16), coarser=64, heads=0)}
+        for kind in ("prior_top", "prior_bottom"):
+            self._models[kind].spread.fill_(0.02)  # a random BLIP's sentences all point about the same way
 
 
 def pocket_lab(missing, kinds) -> Lab:

@@ -45,6 +45,26 @@ def test_what_is_shipped_has_the_codebooks_as_they_are(tiny):
     assert len(books) == 2 and all(torch.equal(shipped[name], own[name]) for name in books)
 
 
+def test_a_warm_start_with_other_codes_keeps_all_else(tiny):
+    """And takes the VQGAN's encoder and decoder where latent steps are to come."""
+    kept = {"steps": 1, "latent": 0, "settled": 0, "warm": True, "lr": 1e-9}
+    shipped, vqgan = tiny.vqvae.state_dict(), tiny.vqgan.state_dict()
+
+    def begun(**changes) -> dict:
+        (last,) = TrainVQVAE(**{**SMALL, **kept, **changes}).run(tiny)
+        return last.state()["parts"]["model"]
+
+    def near(a, b) -> bool:
+        return torch.allclose(a, b, atol=1e-6)
+
+    same, other, latent = begun(n_embed=tiny.vqvae.n_embed), begun(n_embed=24), begun(n_embed=24, latent=1)
+    assert len(other["quantisers.0._codebook.embed"][0]) == 24 == len(latent["quantisers.0._codebook.embed"][0])
+    for name, value in shipped.items():
+        assert name.startswith("quantisers.") or near(same[name], value) and near(other[name], value), name
+        pixels = name.startswith(("encoder.", "decoder."))
+        assert name.startswith("quantisers.") or near(latent[name], vqgan[name] if pixels else value), name
+
+
 def test_pixels_and_codes_learn_when_they_should(tiny):
     """In latent steps encoder and decoder stay the VQGAN's; in settled ones whatever decides the codes stays."""
     spec, seen = TrainVQVAE(**{**SMALL, "steps": 5}, latent=0.4, settled=0.4), []
