@@ -36,8 +36,8 @@ from labkit.world import caption
 
 TELLERS = ("nothing", "clip", "blip")
 PLACES = ("encoder and decoder", "decoder")
-TRAINING = TrainVQVAE(steps=140, batch=32, n_embed=512, scenes=3000, precision="fp32", preview_every=10_000)
-SHOWN = 8  # pictures of the sheet, a column each
+TRAINING = TrainVQVAE(steps=120, batch=32, n_embed=512, scenes=3000, precision="fp32", preview_every=10_000)
+SHOWN = 6  # pictures of the sheet, a column each
 ON_SHEET = (("nothing", "none"), ("clip", "right"), ("blip", "right"), ("blip", "another's"), ("blip", "zeros"))
 
 
@@ -99,7 +99,7 @@ def vectors_of(lab, told: str, bank: SceneBank, x: Tensor) -> dict[str, Tensor |
 
 @torch.no_grad()
 def look(model: VQVAE, x: Tensor, vectors: dict[str, Tensor | None]) -> Looked:
-    """Pictures x (N, 3, H, W) in [-1, 1] through a model with each of the vectors; the first of them is that of its training."""
+    """Pictures x (N, 3, H, W) in [-1, 1] through a model with each of the vectors, of which the first is as in its training."""
     x, own = x.to(next(model.parameters()).device), next(iter(vectors.values()))
     codes = model.encode_codes(x, own)
     errors, changed, shown = {}, {}, {}
@@ -150,7 +150,8 @@ def _sheet(looked: dict[str, Looked], n: int) -> Image.Image:
     """The first pictures, and a row of reconstructions each for what they were told."""
     shown = min(SHOWN, n)
     rows = {"picture": _bytes(scene_bank("held", n).images(range(shown)))}
-    rows |= {f"{told}: {vector}": looked[told].shown[vector] for told, vector in ON_SHEET}
+    rows |= {"told nothing" if told == TELLERS[0] else f"{told.upper()}: {vector}": looked[told].shown[vector]
+             for told, vector in ON_SHEET}
     tiles = [to_pil(torch.from_numpy(p) / 255) for some in rows.values() for p in some]
     return contact_sheet(tiles, [name for name, some in rows.items() for _ in some], columns=shown, tile=128)
 
@@ -162,12 +163,12 @@ def findings(table: pd.DataFrame) -> list[str]:
     for told in TELLERS[1:]:
         right, other, zeros, sentence = (rows.loc[told, v, PLACES[0]] for v in ("right", "another's", "zeros", "its sentence"))
         apart = max(right["seeds apart"], plain["seeds apart"])
-        verdict = ("more than two trainings of different seeds differ" if right["gain low"] > apart else
-                   "which two trainings of different seeds differ by, too" if right["gain low"] > 0 else
-                   "which may be chance" if right["gain high"] > 0 else "so that it is worse")
+        least = max(right["gain low"], -right["gain high"])  # how far from nothing it is at least
+        verdict = ("which may be chance" if least <= 0 else f"a {'gain' if right['gain'] > 0 else 'loss'}" +
+                   (" no larger than what a seed makes" if least <= apart else ""))
         lines.append(
             f"Told {told.upper()}'s vector of the picture, PSNR is {right['psnr']:.2f} dB against {plain['psnr']:.2f} dB told "
-            f"nothing: {right['gain']:+.2f} dB ({right['gain low']:+.2f} to {right['gain high']:+.2f}), {verdict} "
-            f"({apart:.2f} dB). With the vector of its sentence it is {sentence['psnr']:.2f} dB, with another picture's "
-            f"{other['psnr']:.2f} dB, with zeros {zeros['psnr']:.2f} dB.")
+            f"nothing: {right['gain']:+.2f} dB ({right['gain low']:+.2f} to {right['gain high']:+.2f}), {verdict}; trainings that "
+            f"differ in the seed alone lie up to {apart:.2f} dB apart. With the vector of its sentence it is "
+            f"{sentence['psnr']:.2f} dB, with another picture's {other['psnr']:.2f} dB, with zeros {zeros['psnr']:.2f} dB.")
     return lines

@@ -86,8 +86,8 @@ def memory_table(lab, n: int, training: int = 20_000) -> pd.DataFrame:
 
 
 def most_in_common(codes: Tensor, known: Tensor, block: int = 4096) -> tuple[Tensor, Tensor]:
-    """For each grid of codes (N, h, w) the share of its cells that are equal in the most similar of `known` (M, h, w), and which
-    one that is, of equally similar ones the first: (N,) float32 and (N,) int64."""
+    """For each grid of codes (N, h, w) the share of its cells that are equal in the most similar of `known` (M, h, w), and the
+    number of that one, of equally similar ones the first: (N,) float32 and (N,) int64."""
     best, which = torch.zeros(len(codes)), torch.zeros(len(codes), dtype=torch.long)
     for k, part in enumerate(known.split(block)):
         shares, at = torch.stack([(part == grid).flatten(1).float().mean(1) for grid in codes]).max(1)

@@ -56,7 +56,7 @@ def test_panel_has_a_row_for_what_each_level_carries():
 
 
 def test_the_report_s_figures_are_read_in_each_way_beside_answers_that_know_nothing():
-    """By hand: 0.240 of pixels in [0, 1] is 6.2 dB, of [-1, 1] a quarter of it and 6.02 dB more; 6.5799 dB is an MSE of 0.2198."""
+    """By hand: 0.240 of pixels in [0, 1] is 6.2 dB, of [-1, 1] a quarter and 6.02 dB more; 6.5799 dB is 0.2198."""
     x = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     table = range_table(x, x * 0.5)
     psnr, mse = table["PSNR, dB"], table["MSE, 0 … 1"]
