@@ -67,6 +67,8 @@ def conditioning_study(lab, template: TrainVQVAE = TRAINING, seeds: Sequence[int
     for no seed."""
     if n < 2 or not len(seeds):
         raise ValueError(f"n, seeds: {n} scenes and {len(seeds)} seeds; 2 scenes and a seed are the least")
+    for kind in ("vqgan", *TELLERS[1:]):  # what the workers load, too: a kept study names the weights that its lab has loaded
+        lab.model(kind)
     scene_bank("train", template.scenes), scene_bank("held", n)  # once, here: the workers find them
     tasks = [template.but(told=told, seed=seed) for told, seed in product(TELLERS, seeds)]
     made = run_all(partial(train_and_look, n=n), tasks, lab, n_jobs)
@@ -168,7 +170,7 @@ def findings(table: pd.DataFrame) -> list[str]:
                    (" no larger than what a seed makes" if least <= apart else ""))
         lines.append(
             f"Told {told.upper()}'s vector of the picture, PSNR is {right['psnr']:.2f} dB against {plain['psnr']:.2f} dB told "
-            f"nothing: {right['gain']:+.2f} dB ({right['gain low']:+.2f} to {right['gain high']:+.2f}), {verdict}; trainings that "
-            f"differ in the seed alone lie up to {apart:.2f} dB apart. With the vector of its sentence it is "
+            f"nothing: {right['gain']:+.2f} dB ({right['gain low']:+.2f} to {right['gain high']:+.2f}), {verdict}; trainings "
+            f"that differ in the seed alone lie up to {apart:.2f} dB apart. With the vector of its sentence it is "
             f"{sentence['psnr']:.2f} dB, with another picture's {other['psnr']:.2f} dB, with zeros {zeros['psnr']:.2f} dB.")
     return lines

@@ -1,5 +1,7 @@
 """The conditioning study: equal trainings, each vector in each place, and sentences that its numbers bear out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,6 +68,15 @@ def test_each_vector_is_what_its_name_says(own_bank, tiny):
     assert torch.allclose(found["right"], right) and torch.equal(found["another's"][1], found["right"][0])
     assert not found["zeros"].any() and found["its sentence"].shape == right.shape
     assert vectors_of(tiny, "nothing", bank, x) == {"none": None}
+
+
+def test_the_caller_s_lab_loads_what_the_workers_do(own_bank, monkeypatch):
+    """A study is kept with the weights that its lab has loaded, and the trainings run elsewhere."""
+    loaded = []
+    monkeypatch.setattr("labkit.evaluation.conditioning.run_all", lambda *_: loaded.append("run"))
+    with pytest.raises(TypeError):  # nothing was made
+        conditioning_study(SimpleNamespace(model=loaded.append), TRAINING.but(scenes=32), (1,), 3)
+    assert loaded == ["vqgan", "clip", "blip", "run"]
 
 
 def test_too_few_scenes_and_no_seed_are_refused(tiny):
