@@ -126,8 +126,10 @@ function draw(map) {
   g.globalAlpha = 1;
   for (const [i, ink] of [[state.one, "#0f766e"], [state.at, "#111"]]) {
     if (i < 0) continue;
-    g.strokeStyle = ink; g.lineWidth = 2; g.beginPath();
-    g.arc(k * xy[2 * i] + x, y - k * xy[2 * i + 1], near ? side * 0.75 : r + 4, 0, 7); g.stroke();
+    const px = k * xy[2 * i] + x, py = y - k * xy[2 * i + 1];
+    g.strokeStyle = ink; g.lineWidth = near ? 4 : 2; g.beginPath();
+    if (near) g.rect(px - side / 2 - 3, py - side / 2 - 3, side + 6, side + 6); else g.arc(px, py, r + 4, 0, 7);
+    g.stroke();
   }
   if (map.trail && map.trail.length > 1) {
     g.beginPath(); map.trail.forEach(([px, py], j) => (j ? g.lineTo(px, py) : g.moveTo(px, py))); g.closePath();

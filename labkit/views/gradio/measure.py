@@ -81,7 +81,7 @@ def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: 
                 asked = Control(wanted, wanted, "images", required=True, description="The pictures to look at")
                 gallery = app.component(asked, limits, label=wanted.replace("_", " ").capitalize(), height=260,
                                         elem_id=f"{at}pictures")
-            put_rows(pairs([n for n in controls if "__" not in n and n not in made]), min_width=210)
+            put_rows(pairs([n for n in controls if "__" not in n and n not in made]), min_width=260)
             for title, rows in groups_of(controls, set(made)):
                 with gr.Accordion(title, open=False):
                     put_rows(rows, min_width=150)

@@ -45,6 +45,7 @@ CSS = """
 .lk-picture { max-width: 402px; margin: 0 auto; }
 .lk-picture .image-frame img, .lk-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .lk-codes img { width: 100% !important; height: 100% !important; object-fit: contain; cursor: crosshair; }
+.lk-codes .icon-button-wrapper { display: none; }
 .lk-board { display: grid; gap: 2px; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); padding: 2px;
   max-height: 300px; overflow-y: auto; }
 .lk-board button { aspect-ratio: 1; padding: 0; border-radius: 2px; cursor: pointer; background-image: var(--sheet);
