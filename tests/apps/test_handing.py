@@ -92,7 +92,7 @@ def test_a_sentence_is_the_recipes_prompt_and_nothing_else(tmp_path):
 
 def test_what_a_control_hands_on_survives_an_event_that_passes_it_by():
     """Gradio makes a component anew from its arguments then."""
-    control = next(c for c in fields(methods.load("PriorSampling")) if c.name == "top__top_p")
+    control = next(c for c in fields(methods.load("prior_sampling")) if c.name == "top__top_p")
     with gr.Blocks():
         made = component(control, LOCAL)
     again = type(made)(**made.constructor_args | {"render": False})
