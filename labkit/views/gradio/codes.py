@@ -64,7 +64,8 @@ class CodesPanel:
         self.force, self.free = force, free
         self.outputs = [*self.images, self.last, self.said, force, free, board.box]
         self.again, quiet = self.round.change, {"show_progress": "hidden", **PRIVATE}
-        shown = {"inputs": [self.last, board.order], "outputs": [board.box, board.tiles], **quiet}
+        shown = {"inputs": [self.last, board.order], "outputs": [board.box, board.tiles], **PRIVATE,
+                 "show_progress": "minimal", "show_progress_on": [board.tiles]}  # a whole book takes seconds
         self.said.select(self._choose, self.last, [*self.images, self.last, self.said, code, force], **quiet).then(
             self._laid, **shown)
         board.order.input(self._laid, **shown)
