@@ -1,6 +1,7 @@
-"""Which numbers a processor multiplies in: bf16 where it does so natively, fp32 elsewhere.
+"""Which numbers a processor multiplies in: bf16 where it has tiles for it (AMX), fp32 elsewhere.
 
-A processor without it emulates: there a bf16 product ran at 0.3 GFLOP/s against 110 in fp32.
+A processor without bf16 emulates: there a product ran at 0.3 GFLOP/s against 110 in fp32. One with AVX-512's dot products for
+it and no tiles loses by them: a step of painting took 1.3 times, of guided diffusion 1.1 times the processor time of fp32.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively. Asking the processor, not a stopwatch, gives the same answer every time;
-    what torch is told not to use (ATEN_CPU_CAPABILITY) does not count."""
+    """Whether the device gains by bfloat16. Asking the processor, not a stopwatch, gives the same answer every time; what torch
+    is told not to use (ATEN_CPU_CAPABILITY) does not count."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    ask = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    told = torch.backends.cpu.get_cpu_capability()
-    return device.type == "cpu" and told.startswith(("AVX512", "AMX")) and any(f() for f in ask if f)
+    told, tiles = torch.backends.cpu.get_cpu_capability(), getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and told.startswith(("AVX512", "AMX")) and tiles()
 
 
 def resolved(precision: str, device: torch.device | str) -> str:
