@@ -8,6 +8,8 @@ share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code
 know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
 draw from the global generator.
 
+For the first steps (`easy`) the scenes are those of one subject in a plain style, which say little but what the sentence says.
+
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
 
@@ -51,6 +53,7 @@ class TrainPrior(Training):
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, and on top one of attention")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
+    easy: float = Field(0.0, ge=0, le=1, description="Share of the steps, the first ones, on one subject in a plain style")
     store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
 
@@ -69,7 +72,7 @@ class TrainPrior(Training):
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(500, self.steps // 10 + 1)))
-            index = rng.np.integers(len(data), size=self.batch)
+            index = data.draw(rng.np, self.batch, i < self.easy * self.steps)
             e = data.told(index, rng.np).to(device)
             keep = (torch.rand(self.batch, generator=rng.torch) >= self.drop).to(device)
             true, *above = (codes[level][index] for level in range(self.level, -1, -1))
@@ -96,6 +99,9 @@ class TrainPrior(Training):
         kind = lab.model(self.kind).config.condition if self.warm else CONDITION
         if not self.store:
             return BankCodes(lab, scene_bank("train", self.scenes), kind)
+        if self.easy:
+            raise SpecError(f"easy: {self.easy:g} asks for plain scenes, but a code store does not say what its pictures show; "
+                            "use 0, or leave store out")
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
             raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
