@@ -25,7 +25,7 @@ class Lab:
 
     def __init__(self, device: str | torch.device | None = None, precision: str = "auto", **names: str | None):
         """Names of models by kind, "pocket" unless given. `precision` of CLIP's image tower: "fp32", "bf16" or "auto", which is
-        bf16 where the processor has tiles for it. Raises `SpecError` on a kind that there is not."""
+        bf16 where the processor gains by it. Raises `SpecError` on a kind that there is not."""
         if unknown := [kind for kind in names if kind not in KINDS]:
             raise SpecError(f"{unknown[0]}: a lab has no such kind of model; it has {', '.join(KINDS)}")
         given = {kind: name for kind, name in names.items() if name is not None}

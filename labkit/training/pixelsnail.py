@@ -124,6 +124,7 @@ class TrainPrior(Training):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)
             begin_alike(model.embedding.weight, lab.vqvae.codebook(self.level))
+            begin_alike(model.head.weight, lab.vqvae.codebook(self.level), self.channels**-0.5)
             if self.level:
                 begin_alike(model.coarser.weight, lab.vqvae.codebook(self.level - 1))
         model.measure(some)
@@ -144,11 +145,12 @@ class TrainPriorBottom(TrainPrior):
 
 
 @torch.no_grad()
-def begin_alike(embedding: Tensor, codebook: Tensor) -> None:
-    """Codes (K, D) that look alike begin with alike embeddings (K, C), of variance about 1: which are, need not be learned."""
-    codebook = codebook.to(embedding)
+def begin_alike(weight: Tensor, codebook: Tensor, spread: float = 1.0) -> None:
+    """Let the rows (K, C) of codes (K, D) that look alike begin alike, with numbers of about this spread: which are, then need
+    not be learned."""
+    codebook = codebook.to(weight)
     alike = (codebook - codebook.mean(0)) / codebook.std(0).clamp_min(1e-6)
-    embedding.copy_(alike @ torch.randn(codebook.shape[1], embedding.shape[1]) / codebook.shape[1] ** 0.5)
+    weight.copy_(spread * alike @ torch.randn(codebook.shape[1], weight.shape[1]) / codebook.shape[1] ** 0.5)
 
 
 def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> Tensor:

@@ -1,6 +1,9 @@
 """Train the pocket VQ-VAE (Razavi et al. 2019, section 3.1): squared error and commitment; codebooks are moving averages.
 
-    L = E ‖x̂ − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
+    L = E ‖x̂ − x‖² + a ‖x̂_t − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
+
+x̂_t is made of the top codes alone, and a is `alone`: without it what a picture is of came to lie in the bottom codes, and no
+prior could draw it out of true top ones.
 
 Encoder and decoder begin as the pocket VQGAN's. For the first steps (`latent`) they stay so, and x stands for the features that
 this decoder is used to: a step then costs no pass through the decoder. In the last steps (`settled`) the codes stay as they are
@@ -46,6 +49,7 @@ class TrainVQVAE(Training):
     told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
     latent: float = Field(0.8, ge=0, le=1, description="Share of the steps in which encoder and decoder stay the VQGAN's")
     settled: float = Field(0.2, ge=0, le=0.95, description="Share of the steps, the last ones, in which the codes stay")
+    alone: float = Field(0.5, ge=0, le=10, description="Weight of the picture that the top codes alone make")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
     scenes: Scenes = 80_000
     pictures: str = Field("", max_length=1000, description="Pictures instead of scenes: uint8 (n, 64, 64, 3) of numpy.save")
@@ -76,12 +80,11 @@ class TrainVQVAE(Training):
                 torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=rng.torch)))
                 features = model.encoder(x)
                 vectors, codes, lost = model.learn(features, condition)
-                if latent:
-                    aim = wanted(features).float()
-                    error = F.mse_loss(model.features(*vectors, condition).float(), aim) / aim.var()
-                else:
-                    error = F.mse_loss(model.decode(*vectors, condition).float(), x)
-            total = error + (0 if settled else lost)
+                make, aim = (model.features, wanted(features).float()) if latent else (model.decode, x)
+                below = (vectors[1], None) if self.alone and not settled else (vectors[1],)
+                error, *coarse = (F.mse_loss(make(vectors[0], bottom, condition).float(), aim) for bottom in below)
+                error, *coarse = (e / aim.var() if latent else e for e in (error, *coarse))
+            total = error + self.alone * sum(coarse) + (0 if settled else lost)
             optimiser.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -89,6 +92,8 @@ class TrainVQVAE(Training):
             update_average(averaged, model)
             scores = {"loss": float(total.detach())}
             scores |= {"latent error": float(error.detach())} if latent else {"psnr": float(-10 * (error.detach() / 4).log10())}
+            if coarse:
+                scores["top alone"] = float(coarse[0].detach())
             for level, name in enumerate(LEVELS):
                 used = torch.bincount(codes[level].flatten(), minlength=model.n_embed)
                 scores[f"{name} perplexity"] = use_of(used)["perplexity"]

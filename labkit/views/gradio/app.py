@@ -191,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
     for kind in named_kinds():
         p.add_argument(f"--{kind.name}", metavar="NAME", help=kind.help)
     p.add_argument("--precision", choices=get_args(Precision), default="auto",
-                   help="auto: bf16 where the processor has tiles for it, else fp32")
+                   help="auto: bf16 where the processor gains by it, else fp32")
     p.add_argument("--device", help="default: cuda where there is one")
     p.add_argument("--open", action="store_true", help="open a browser window")
     return p
