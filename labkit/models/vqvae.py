@@ -157,9 +157,10 @@ class VQVAE(nn.Module):
         """Quantised vectors of both levels, or of the top alone → pictures, not clamped."""
         return self.decoder(self.features(top, bottom, condition))
 
-    def decode_codes(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Codes of both levels → pictures, not clamped."""
-        return self.decode(lookup(self.codebook(0), top), lookup(self.codebook(1), bottom), condition)
+    def decode_codes(self, top: Tensor, bottom: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """Codes of both levels, or of the top alone → pictures, not clamped."""
+        fine = None if bottom is None else lookup(self.codebook(1), bottom)
+        return self.decode(lookup(self.codebook(0), top), fine, condition)
 
     def learn(self, features: Tensor, condition: Tensor | None = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """In training: the encoder's features → quantised vectors and codes of both levels, and the sum of their commitment

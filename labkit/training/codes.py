@@ -123,18 +123,3 @@ def bank_codes(vqvae: nn.Module, bank: SceneBank) -> tuple[Tensor, Tensor]:
             np.savez(file, top=levels[0], bottom=levels[1])
     with np.load(path) as stored:
         return tuple(torch.from_numpy(stored[level].astype(np.int64)) for level in ("top", "bottom"))
-
-
-def usual_bottom(top: Tensor, bottom: Tensor, n_top: int, n_bottom: int) -> Tensor:
-    """For each top code the likeliest bottom code at each of its four cells, (n_top, 2, 2): what stands in for a bottom level
-    where only the top is drawn. From codes (N, h, w) and (N, 2h, 2w)."""
-    n, h, w = top.shape
-    quarters = bottom.view(n, h, 2, w, 2).permute(2, 4, 0, 1, 3).flatten(2)  # (2, 2, N · h · w)
-    counts = [torch.bincount(top.flatten() * n_bottom + q, minlength=n_top * n_bottom) for q in quarters.flatten(0, 1)]
-    return torch.stack(counts).view(4, n_top, n_bottom).argmax(2).T.view(n_top, 2, 2)
-
-
-def spread_out(table: Tensor, top: Tensor) -> Tensor:
-    """Bottom codes (N, 2h, 2w) of top codes (N, h, w) by such a table."""
-    n, h, w = top.shape
-    return table[top].permute(0, 1, 3, 2, 4).reshape(n, 2 * h, 2 * w)

@@ -32,7 +32,7 @@ from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bi
 from labkit.precision import autocast
 from labkit.spec import Batch, Rate, Scenes, Seed, SpecError, Steps, Training
 from labkit.training.bank import scene_bank
-from labkit.training.codes import BankCodes, StoredCodes, spread_out, usual_bottom
+from labkit.training.codes import BankCodes, StoredCodes
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
@@ -161,8 +161,8 @@ def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> 
 
 @torch.no_grad()
 def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) -> Image.Image:
-    """The last pictures of the data, and below each what is drawn for its sentence, twice. Of the top level with the bottom
-    codes that usually lie under such top codes; of the bottom level under the picture's own top codes."""
+    """The last pictures of the data, and below each what is drawn for its sentence, twice: of the top level as the picture that
+    top codes alone make; of the bottom level under the picture's own top codes."""
     n, device = min(SHOWN, len(data)), next(vqvae.parameters()).device
     x, e = data.shown(n)
     e = e.to(device).repeat(2, 1)
@@ -170,7 +170,6 @@ def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) ->
     if model.config.coarser:
         bottom = sample_codes(model, Draw(guidance=1), luck, e, top).codes
     else:
-        top = sample_codes(model, Draw(), luck, e).codes
-        bottom = spread_out(usual_bottom(*data.codes, vqvae.n_embed, vqvae.n_embed).to(device), top)
+        top, bottom = sample_codes(model, Draw(), luck, e).codes, None
     pictures = [x, *vqvae.decode_codes(top, bottom).cpu().split(n)]
     return grid([to_pil((p.clamp(-1, 1) + 1) / 2) for p in torch.cat(pictures)], columns=n, pad=0)

@@ -82,6 +82,7 @@ def test_sides_that_the_grids_do_not_divide_are_refused(height, width):
 
 def test_the_top_alone_is_decoded_over_no_bottom():
     model = small()
-    (top, bottom), _ = model.encode(pictures(2))
+    (top, bottom), codes = model.encode(pictures(2))
     assert torch.equal(model.decode(top, None), model.decode(top, torch.zeros_like(bottom)))
+    assert torch.equal(model.decode_codes(codes[0], None), model.decode(top, None))
     assert not torch.equal(model.decode(top, None), model.decode(top, bottom))

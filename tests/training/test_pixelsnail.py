@@ -11,7 +11,7 @@ from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bi
 from labkit.runs.extraction import embedded, extract
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
-from labkit.training.codes import PLAIN, BankCodes, StoredCodes, bank_codes, captions, fingerprint, spread_out, usual_bottom
+from labkit.training.codes import PLAIN, BankCodes, StoredCodes, bank_codes, captions, fingerprint
 from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, begin_alike, misread, sheet
 from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
@@ -130,14 +130,6 @@ def test_codes_that_look_alike_begin_with_alike_embeddings():
     codes = (codebook - codebook.mean(0)) / codebook.std(0)
     far, near = (torch.cdist(t[2:50], t[50:100]) / t.shape[1] ** 0.5 for t in (made, codes))
     assert (far / near - 1).abs().max() < 0.15
-
-
-def test_the_usual_bottom_codes_of_a_top_code():
-    top = torch.tensor([[[0, 1]], [[0, 2]], [[0, 2]]])
-    bottom = torch.tensor([[[5, 6, 1, 1], [7, 8, 1, 1]], [[5, 6, 2, 3], [7, 0, 4, 5]], [[9, 6, 2, 3], [7, 8, 4, 5]]])
-    table = usual_bottom(top, bottom, 3, 10)
-    assert table.tolist() == [[[5, 6], [7, 8]], [[1, 1], [1, 1]], [[2, 3], [4, 5]]]
-    assert spread_out(table, torch.tensor([[[0, 2]]])).tolist() == [[[5, 6, 2, 3], [7, 8, 4, 5]]]
 
 
 def test_a_share_of_the_codes_is_misread():
