@@ -43,6 +43,16 @@ def history(name: str) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8")).get(name, []) if path.is_file() else []
 
 
+def course(log: str | Path, points: int = 40) -> list[list[float]]:
+    """A training's losses, of its `log.jsonl`, thinned to what a curve shows: [[step, mean loss since the point before], …], at
+    most `points` of them, evenly apart. It goes as "curve" into a run of `history.json`, and notebooks draw it."""
+    lines = [json.loads(line) for line in Path(log).read_text(encoding="utf-8").splitlines() if line.strip()]
+    losses = {line["i"]: line["loss"] for line in lines}  # a step that was made again after a cut counts as it was last
+    steps = sorted(losses)
+    parts = [steps[k * len(steps) // points:(k + 1) * len(steps) // points] for k in range(points)]
+    return [[part[-1] + 1, round(sum(losses[i] for i in part) / len(part), 4)] for part in parts if part]
+
+
 def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], command: str) -> Path:
     """Write `data/models/NAME.md`; `measured` maps headings to tables or single figures."""
     path = data_path("models", f"{name}.safetensors")

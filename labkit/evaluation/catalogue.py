@@ -19,6 +19,7 @@ import torch
 
 import labkit
 from labkit.evaluation import guidance, studies
+from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
 from labkit.evaluation.stored import Found, StoredStudy, read_study, save_study, sources_of
@@ -117,6 +118,15 @@ def generation(lab, n_jobs: int, n: int = 400, draws: int = 1000) -> Found:
     made = measure_generation(lab, n, draws=draws)
     return Found({"": made.table.reset_index(names="metric"), "scores": made.scores, "captions": made.captions},
                  {"": made.sheet})
+
+
+@named("conditioning", *(TRAINING.but(told=told) for told in TELLERS))
+def conditioning(lab, n_jobs: int, steps: int = TRAINING.steps, batch: int = TRAINING.batch, scenes: int = TRAINING.scenes,
+                 seeds: tuple[int, ...] = (71, 72), n: int = 100) -> Found:
+    """Codes report: what do BLIP's vectors add to a VQ-VAE that is told them? Equal short trainings, told nothing, CLIP's or
+    BLIP's."""
+    made = conditioning_study(lab, TRAINING.but(steps=steps, batch=batch, scenes=scenes), seeds, n, n_jobs)
+    return Found({"": made.table}, {"": made.sheet})
 
 
 def study_of(name: str) -> Named:

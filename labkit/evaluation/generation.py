@@ -40,6 +40,8 @@ SAMPLING = PriorSampling(prompt="-", preview_every=10_000)
 BATCH = 50  # pictures at once
 REPORT = {"BLEU-1": "0.471", "BLEU-4": "0.471", "METEOR-ES": "0.136", "ROUGE-1": "0.431", "ROUGE-L": "0.156",
           "pocket perceptual distance": "LPIPS: 0.124; DSVIB 0.129; CycleGAN 0.134"}
+REPORT_PROMPTS = ("Bouquet of flowers in a vase on a marble table", "Still-life of melons, mango's and a grasshopper",
+                  "Whistling boy in pigpen", "Ship in a storm")  # of the pictures that the report shows
 ITS_PAIR = ("Ship in ocean", "Ship in a storm")  # the one caption that the report prints, and its prompt
 
 Reader = Callable[[object, Tensor], list[str]]

@@ -80,14 +80,17 @@ def memory_table(lab, n: int, training: int = 20_000) -> pd.DataFrame:
     _, codes, e = held_out(lab, n)
     known = bank_codes(lab.vqvae, scene_bank("train", training))[0]
     drawn = sample_codes(lab.prior_top, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
-    rows = {"drawings": in_common(drawn, known), "held-out scenes": in_common(codes[0], known)}
+    rows = {"drawings": most_in_common(drawn, known)[0], "held-out scenes": most_in_common(codes[0], known)[0]}
     return pd.DataFrame({name: {"mean": float(shares.mean()), "largest": float(shares.max()), "n": float(n)}
                          for name, shares in rows.items()}).T
 
 
-def in_common(codes: Tensor, known: Tensor, block: int = 4096) -> Tensor:
-    """For each grid of codes (N, h, w) the share of its cells that are equal in the most similar of `known` (M, h, w), (N,)."""
-    best = torch.zeros(len(codes))
-    for part in known.split(block):
-        best = torch.maximum(best, torch.stack([(part == grid).flatten(1).float().mean(1).max() for grid in codes]))
-    return best
+def most_in_common(codes: Tensor, known: Tensor, block: int = 4096) -> tuple[Tensor, Tensor]:
+    """For each grid of codes (N, h, w) the share of its cells that are equal in the most similar of `known` (M, h, w), and the
+    number of that one, of equally similar ones the first: (N,) float32 and (N,) int64."""
+    best, which = torch.zeros(len(codes)), torch.zeros(len(codes), dtype=torch.long)
+    for k, part in enumerate(known.split(block)):
+        shares, at = torch.stack([(part == grid).flatten(1).float().mean(1) for grid in codes]).max(1)
+        better = shares > best
+        best, which = torch.where(better, shares, best), torch.where(better, at + k * block, which)
+    return best, which

@@ -2,6 +2,8 @@
 
 A code is drawn as the middle of a grid of nothing but itself: a decoder sees each code among its neighbours, so that this is
 the code's look on a plain surface, not its only one. Codes are laid out so that like ones lie near each other.
+
+    codebook_atlas(lab.vqgan)      book = LevelBook(lab.vqvae, 0, pictures);  codebook_atlas(book, code_usage(book, pictures))
 """
 
 from __future__ import annotations
@@ -13,19 +15,62 @@ import pandas as pd
 import torch
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
 from labkit.image import grid, to_pil
 from labkit.latents.maps import checked
 from labkit.latents.sources import fitted
+from labkit.models.codebook import lookup
 from labkit.spec import SpecError
 
 CELLS = 6  # of the grid along a side, of which the middle is shown
 
 
+class LevelBook:
+    """One level of a VQ-VAE, 0 (top) or 1 (bottom), as a codebook of its own: the atlas takes it as it takes a VQGAN.
+
+    Its decoder wants the other level, too: that is the mean of the other level's vectors over some pictures, which says as
+    little as one can. `f` px stand for a code. Raises `SpecError` on no pictures and on another level.
+    """
+
+    def __init__(self, vqvae, level: int, pictures: list[Image.Image]):
+        if level not in (0, 1) or not pictures:
+            raise SpecError(f"level: must be 0 (top) or 1 (bottom); got {level}" if pictures else
+                            "pictures: there are none; give some, whose other level stands beside the codes")
+        self.vqvae, self.level, self.f = vqvae, level, (8, 4)[level]
+        self.n_embed, self.codebook = vqvae.n_embed, vqvae.codebook(level)
+        with torch.no_grad():
+            other = vqvae.encode(fitted(vqvae, pictures))[0][1 - level]
+        self.other = other.mean((0, 2, 3))[None, :, None, None]
+
+    def parameters(self):
+        """The VQ-VAE's."""
+        return self.vqvae.parameters()
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) in [-1, 1] → this level's quantised vectors (B, D, h, w) and codes (B, h, w)."""
+        vectors, codes = self.vqvae.encode(x)
+        return vectors[self.level], codes[self.level]
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes (B, h, w) → vectors (B, D, h, w)."""
+        return lookup(self.codebook, codes)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """This level's vectors (B, D, h, w) → pictures (B, 3, f·h, f·w), not clamped. Of the bottom level h and w must be even,
+        or it raises `SpecError`."""
+        h, w = z.shape[2:]
+        if self.level and (h % 2 or w % 2):
+            raise SpecError(f"z: {h} × {w} cells; the bottom level's sides must be even, as the top has half of them")
+        sides = (h // 2, w // 2) if self.level else (2 * h, 2 * w)
+        other = self.other.expand(len(z), -1, *sides)
+        return self.vqvae.decode(*((other, z) if self.level else (z, other)))
+
+
 @torch.no_grad()
 def code_tiles(vqgan, codes: list[int] | None = None, cells: int = CELLS, batch: int = 64) -> list[Image.Image]:
-    """A tile of f·(cells - 2) px of each code, all of the codebook unless given. Raises `SpecError` on a code that there is
-    not."""
+    """A tile of f·(cells - 2) px of each code of a VQGAN or a `LevelBook`, all of the codebook unless given. Raises `SpecError`
+    on a code that there is not."""
     codes = list(range(vqgan.n_embed)) if codes is None else list(codes)
     if bad := [c for c in codes if not 0 <= c < vqgan.n_embed]:
         raise SpecError(f"codes: {bad[0]} is none of 0 … {vqgan.n_embed - 1}")
@@ -55,12 +100,17 @@ def codebook_atlas(vqgan, usage: np.ndarray | None = None, columns: int | None =
         white = Image.new("RGB", tiles[0].size, "white")
         tiles = [t if usage[code] else Image.blend(t, white, 0.75) for t, code in zip(tiles, codes, strict=True)]
     columns = columns or math.ceil(math.sqrt(len(tiles)))
-    means = np.array([np.asarray(tile).mean((0, 1)) for tile in tiles])
+    return grid([tiles[k] for k in by_colour(tiles, columns)], columns, pad)
+
+
+def by_colour(tiles: list[Image.Image], columns: int) -> np.ndarray:
+    """The order (N,) of tiles for a sheet with so many columns, by their mean colours: rows by lightness, dark first, within a
+    row by hue."""
+    means = np.array([np.asarray(tile.convert("RGB")).mean((0, 1)) for tile in tiles])
     light = np.argsort(means @ (0.299, 0.587, 0.114), kind="stable")
     angle = np.arctan2(means[:, 1] - means[:, 2], means[:, 0] - means[:, 1])
     rows = [light[k:k + columns] for k in range(0, len(light), columns)]
-    order = np.concatenate([row[np.argsort(angle[row], kind="stable")] for row in rows])
-    return grid([tiles[k] for k in order], columns, pad)
+    return np.concatenate([row[np.argsort(angle[row], kind="stable")] for row in rows])
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ SMALL = {
     "iterations": {"prompts": 3, "at": (1, 2, 3)}, "strength": {"prompts": 1, "steps": (2, 3)},
     "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
     "generation": {"n": 20, "draws": 20},
+    "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
 }
 
 
@@ -46,7 +47,7 @@ def test_every_study_has_a_small_version_here():
 def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path):
     made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
     assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
-    assert {"prompt", "clip", "metric"} & set(made.table.columns)
+    assert {"prompt", "clip", "metric", "told"} & set(made.table.columns)
     assert "clip" not in made.table or np.isfinite(made.table["clip"].astype(float)).all()
     assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
     needs = {"guide": "clip"}

@@ -7,6 +7,7 @@ import torch
 
 from labkit.evaluation.generation import (
     REPORT,
+    REPORT_PROMPTS,
     again,
     measure_generation,
     oddities,
@@ -19,8 +20,9 @@ from labkit.evaluation.painting import held_out_scenes, prompt_of
 from labkit.metrics.judge import Verdict
 from labkit.metrics.meteor import meteor_sentence
 from labkit.models.drawing import sample_codes
+from labkit.prompt import parse
 from labkit.spec import SpecError
-from labkit.world import read
+from labkit.world import read, unknown_words
 from tests.models.priors import PriorLab
 
 
@@ -99,6 +101,12 @@ def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab, monkeypat
     (top, strong, e, none), (bottom, weak, again, above) = asked
     assert (top, bottom, strong, weak) == (lab.prior_top, lab.prior_bottom, 2, 1) and none == () and len(above) == 1
     assert torch.allclose(e, lab.blip.encode_text(said), atol=1e-6) and torch.equal(e, again), "each with its own sentence"
+
+
+def test_the_report_s_prompts_are_read_as_they_stand_and_their_unknown_words_are_named():
+    assert [(p.text, p.weight) for text in REPORT_PROMPTS for p in parse(text)] == [(text, 1) for text in REPORT_PROMPTS]
+    unknown = [set(unknown_words(text)) for text in REPORT_PROMPTS]
+    assert unknown[2] == {"whistling", "pigpen"} and not unknown[3]
 
 
 def test_priors_of_other_codes_are_refused(lab, monkeypatch):

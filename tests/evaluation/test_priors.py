@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.evaluation.priors import bits_table, heeding, in_common, mean_interval, memory_table
+from labkit.evaluation.priors import bits_table, heeding, mean_interval, memory_table, most_in_common
 from labkit.models.pixelsnail import bits_per_code
 from tests.models.priors import PriorLab
 
@@ -41,7 +41,9 @@ def test_an_interval_of_a_mean():
 def test_codes_in_common_are_of_the_most_similar_grid():
     known = torch.tensor([[[0, 1], [2, 3]], [[0, 1], [9, 9]], [[5, 5], [5, 5]]])
     codes = torch.tensor([[[0, 1], [2, 9]], [[7, 7], [7, 7]], [[5, 5], [5, 5]]])
-    assert in_common(codes, known, block=2).tolist() == [0.75, 0, 1]
+    shares, which = most_in_common(codes, known, block=2)
+    assert shares.tolist() == [0.75, 0, 1] and which.tolist() == [0, 0, 2]
+    assert most_in_common(codes, known.roll(1, 0), block=1)[1].tolist() == [1, 0, 0], "the first of equally similar ones"
 
 
 def test_memory_is_of_drawings_beside_unseen_scenes(lab):

@@ -2,10 +2,20 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from labkit.evaluation.cards import markdown
-from labkit.evaluation.vqvae import collapse, level_panel, reconstruction_table, vqvae_figures
+from labkit.evaluation.vqvae import (
+    REPORT,
+    by_level,
+    collapse,
+    level_panel,
+    level_table,
+    range_table,
+    reconstruction_table,
+    vqvae_figures,
+)
 from labkit.training.bank import scene_bank
 from tests.models.test_vqvae import pictures, small
 
@@ -43,3 +53,53 @@ def test_the_alarm_names_the_level_that_says_nothing():
 def test_panel_has_a_row_for_what_each_level_carries():
     model, x = small(), pictures(3, 16, 16)
     assert level_panel(model, x).size == (3 * 16 + 4 * 2, 5 * 16 + 6 * 2)
+
+
+def test_the_report_s_figures_are_read_in_each_way_beside_answers_that_know_nothing():
+    """By hand: 0.240 of pixels in [0, 1] is 6.2 dB, of [-1, 1] a quarter and 6.02 dB more; 6.5799 dB is 0.2198."""
+    x = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    table = range_table(x, x * 0.5)
+    psnr, mse = table["PSNR, dB"], table["MSE, 0 … 1"]
+    assert psnr["report: MSE, if pixels are 0 … 1"] == pytest.approx(6.198, abs=1e-3)
+    assert psnr["report: MSE, if pixels are -1 … 1"] == pytest.approx(6.198 + 6.021, abs=1e-3)
+    assert psnr["report: PSNR, if its peak is the pixels' range"] == pytest.approx(REPORT["PSNR"])
+    assert mse["report: PSNR, if its peak is the pixels' range"] == pytest.approx(0.2198, abs=1e-4)
+    assert table.loc["report: MSE, if pixels are -1 … 1", "MSE, -1 … 1"] == pytest.approx(REPORT["MSE"])
+    assert mse["mid-grey"] == pytest.approx(1 / 12, rel=0.05) and mse["ours"] == pytest.approx(float(mse["mid-grey"]) / 4)
+    noise = torch.rand(400, 1, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    assert mse["noise, each pixel drawn evenly"] == pytest.approx(float((x - noise).square().mean()) / 4, rel=0.01)
+    assert mse["one picture for all, their mean"] < mse["mid-grey"] > mse["each picture's mean colour"]
+    assert table.loc["ours", "grey levels off"] == pytest.approx(255 * float(mse["ours"]) ** 0.5)
+    with pytest.raises(ValueError, match="must be of one shape"):
+        range_table(x, x[:2])
+
+
+def test_a_level_that_is_left_out_is_its_mean_and_swapped_bottoms_are_the_next_one_s():
+    model, x = small(), pictures(3, 16, 16)
+    (top, bottom), _ = model.encode(x)
+    made = by_level(model, x)
+    assert list(made) == ["both", "top alone", "bottom alone", "the next one's bottom"]
+    swapped = model.decode(top[2:], bottom[:1]).clamp(-1, 1)
+    assert torch.allclose(made["the next one's bottom"][2:], swapped, atol=1e-5), "the last one's next is the first"
+    mean = bottom.mean((0, 2, 3))[None, :, None, None].expand_as(bottom)
+    assert torch.allclose(made["top alone"], model.decode(top, mean).clamp(-1, 1), atol=1e-5)
+
+
+def test_the_table_of_levels_says_whose_picture_is_painted(tiny):
+    """A model that paints the picture whose bottom it is given: both levels give its own, swapped ones the next."""
+    class Bottom:
+        def encode(self, x):
+            return (x[..., ::8, ::8], x), None
+
+        def decode(self, top, bottom):
+            return bottom * 0.5
+
+    x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    seen = SimpleNamespace(all=lambda pictures: [SimpleNamespace(subject=int(p.argmax())) for p in pictures])
+    table = level_table(SimpleNamespace(vqvae=Bottom(), judge=seen), x)
+    error = (10 * (4 / (x / 2).square().mean((1, 2, 3))).log10()).mean()
+    assert table.loc["both", "PSNR to its picture, dB"] == pytest.approx(float(error), rel=1e-4)
+    assert table.loc["the next one's bottom", "PSNR to the next, dB"] == pytest.approx(float(error), rel=1e-4)
+    assert table.loc["both", "PSNR to the next, dB"] < error
+    assert table.loc["both", ["subject of its picture", "subject of the next"]].tolist() == [1, 0]
+    assert table.loc["the next one's bottom", ["subject of its picture", "subject of the next"]].tolist() == [0, 1]

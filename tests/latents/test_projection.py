@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from labkit.image import ImageError
-from labkit.latents.atlas import code_tiles, code_usage, codebook_atlas, nearest, purity
+from labkit.latents.atlas import LevelBook, by_colour, code_tiles, code_usage, codebook_atlas, nearest, purity
 from labkit.latents.folder import FolderError, PictureFolder
 from labkit.latents.projection import Projection, compare_maps
 from labkit.latents.sources import SOURCES, embed, embed_all, fitted
@@ -137,6 +137,39 @@ def test_the_atlas_has_a_tile_a_code(lab):
             codebook_atlas(lab.vqgan, **bad)
     with pytest.raises(SpecError, match="codes: 24 is none of 0 … 23"):
         code_tiles(lab.vqgan, [24])
+
+
+@pytest.mark.parametrize(("level", "f"), [(0, 8), (1, 4)])
+def test_the_atlas_of_a_level_shows_its_codes_over_the_mean_of_the_other(lab, level, f):
+    some, model = pictures(5), lab.vqvae
+    book = LevelBook(model, level, some)
+    tiles = code_tiles(book, [0, 9])
+    vectors, codes = model.encode(fitted(model, some))
+    other = vectors[1 - level].mean((0, 2, 3))[None, :, None, None].expand(1, -1, *((3, 3) if level else (12, 12)))
+    own = model.codebook(level)[9][None, :, None, None].expand(1, -1, 6, 6)
+    x = model.decode(*((other, own) if level else (own, other)))[0, :, f:-f, f:-f]
+    by_hand = ((x.clamp(-1, 1) + 1) / 2 * 255).permute(1, 2, 0).numpy()
+    assert tiles[1].size == (4 * f, 4 * f) and np.abs(np.asarray(tiles[1], float) - by_hand).max() <= 1
+    counts = code_usage(book, some)
+    assert np.array_equal(counts, np.bincount(codes[level].flatten().numpy(), minlength=model.n_embed))
+    assert codebook_atlas(book, counts, columns=2, busiest=4).size == (2 * (4 * f + 1) + 1,) * 2
+
+
+def test_a_level_book_names_what_it_cannot_do(lab):
+    with pytest.raises(SpecError, match="level: must be 0"):
+        LevelBook(lab.vqvae, 2, pictures(1))
+    with pytest.raises(SpecError, match="pictures: there are none"):
+        LevelBook(lab.vqvae, 0, [])
+    with pytest.raises(SpecError, match="5 × 5 cells; the bottom level's sides must be even"):
+        code_tiles(LevelBook(lab.vqvae, 1, pictures(1)), [0], cells=5)
+
+
+def test_tiles_lie_by_lightness_then_by_hue():
+    names = {"white": (255, 255, 255), "black": (0, 0, 0), "red": (160, 0, 0), "green": (0, 82, 0), "blue": (0, 0, 255)}
+    tiles = [Image.new("RGB", (2, 2), colour) for colour in names.values()]
+    order = [list(names)[k] for k in by_colour(tiles, 4)]
+    assert order[-1] == "white" and set(order[:4]) == {"black", "red", "green", "blue"}
+    assert [list(names)[k] for k in by_colour(tiles, 1)] == ["black", "blue", "red", "green", "white"], "dark first"
 
 
 def test_neighbours_by_hand():
