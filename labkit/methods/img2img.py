@@ -1,8 +1,8 @@
 """Picture to picture with Stable Diffusion: a sketch is noised part of the way and denoised from there with a prompt.
 
 Meng et al. 2021, "SDEdit", arXiv:2108.01073, over latents (Rombach et al. 2022): the thesis's `StableDiffusionImg2ImgPipeline`,
-which this equals (tested). What strength means in steps and in what is left of the picture: `labkit.models.latent_path`; the first
-step's `extras["told"]` says it, `labkit.sketches.strength` shows it. A sketch is made fit by `labkit.sketches.prepare`.
+which this equals (tested). What strength means in steps and in what is left of the picture: `labkit.models.latent_path`; the
+first step's `extras["told"]` says it. A sketch is made fit by `labkit.sketches.prepare`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class ImageToImage(LatentDiffusion):
 def of_strength(spec: ImageToImage, course: Way) -> list[str]:
     """Notices on a strength that is not what it may be taken for."""
     if spec.strength == 1:
-        return [f"at strength 1 the run still starts from the picture: {course.told['signal']:.1%} of it are left; for none, use "
-                "text → picture"]
+        return [f"at strength 1 the run still starts from the picture: {course.told['signal']:.1%} of it are left; for none, "
+                "use text → picture"]
     if not spec.exact and spec.steps * spec.strength < 1:
         return [f"strength {spec.strength} of {spec.steps} steps is less than one; one is run"]
     return []

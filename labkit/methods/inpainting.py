@@ -5,9 +5,9 @@ going back): after each step the latent outside the mask m is put back, as noisy
 
     z ← m z + (1 − m) (√ᾱ' z_0 + √(1 − ᾱ') ε)
 
-A U-Net that was trained for in-painting takes 9 channels: z, m and the latent of the picture without its masked part. Both equal
-the pipeline for masks that end at cells of the latent (tested); where they do not, every cell that the mask touches is painted,
-and the kept part of the picture is laid over the result (`overlay`), so that not a pixel of it changes.
+A U-Net that was trained for in-painting takes 9 channels: z, m and the latent of the picture without its masked part. Both
+equal the pipeline for masks that end at cells of the latent (tested); where they do not, every cell that the mask touches is
+painted, and the kept part of the picture is laid over the result (`overlay`), so that not a pixel of it changes.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ class Inpainting(LatentDiffusion):
             raise ValueError(f"mask: is {self.mask.width} × {self.mask.height}, the picture {self.picture.width} × "
                              f"{self.picture.height}; make it with ImageInput.of(mask, width, height)")
         share = float(self.anew().mean())
-        if share in (0.0, 1.0):
-            what = "is black all over: nothing would be painted" if share == 0 else "is white all over: nothing would be kept"
-            remedy = "make white what is to be painted anew" if share == 0 else "make black what is to be kept, or use text → picture"
-            raise ValueError(f"mask: {what}; {remedy}")
+        if share == 0:
+            raise ValueError("mask: is black all over: nothing would be painted; make white what is to be painted anew")
+        if share == 1:
+            raise ValueError("mask: is white all over: nothing would be kept; make black what is to be kept, or use text → "
+                             "picture")
         return self
 
     def anew(self) -> Tensor:
@@ -79,7 +80,7 @@ class Inpainting(LatentDiffusion):
             beside = torch.cat([m.expand(self.count, -1, -1, -1), hidden], dim=1)
             if beside.shape[1] + model.channels != model.inputs:
                 raise SpecError(f"stable_diffusion: its U-Net takes {model.inputs} channels; in-painting knows {model.channels} "
-                                f"and {beside.shape[1] + model.channels}")
+                                f"and {beside.shape[1] + model.channels}; use another model")
 
         def keep(z: Tensor, k: int) -> Tensor:
             if trained:

@@ -5,8 +5,8 @@ prompts are composed (Liu et al. 2022, "Compositional Visual Generation with Com
 
     ε̂ = ε(z, ∅) + s Σ_i w_i (ε(z, p_i) − ε(z, ∅)),   Σ_i w_i = 1,   s = guidance,   ∅ = the negative prompt
 
-One prompt is what diffusers' `StableDiffusionPipeline` computes, and equals it (tested). With s ≤ 1 there is no guidance: ∅ is not
-read. A step is the scheduler's. Picture k of several has the seed `seed + k`, whatever their number.
+With one prompt it equals diffusers' `StableDiffusionPipeline` (tested). With s ≤ 1 there is no guidance: ∅ is not read. A step
+is the scheduler's. Picture k of several has the seed `seed + k`, whatever their number.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class LatentDiffusion(Prompted, listed=False):
     needs: ClassVar[tuple[str, ...]] = ("stable_diffusion",)
 
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the whole way from noise to picture")
-    negative: str = Field("", max_length=2000, description="Negative prompt: what to lead away from; empty: nothing in particular")
+    negative: str = Field("", max_length=2000, description="Negative prompt: what to lead away from")
     guidance: float = Field(5.0, ge=0, le=30, description="How far to lean on the prompt; 1 or less: not at all")
     sampler: Sampling = Field(Sampling(), description="How a step is taken")
-    count: int = Field(1, ge=1, le=16, description="Pictures, side by side; each has a seed of its own, one higher than the last")
+    count: int = Field(1, ge=1, le=16, description="Pictures side by side; each has a seed one higher than the last")
     preview_every: PreviewEvery = 5
 
     @field_validator("negative")
@@ -148,8 +148,8 @@ def fits(model: StableDiffusion, height: int, width: int, where: str = "") -> li
             raise SpecError(f"{where}{side}: {value} is not a multiple of this model's {model.factor}; use {low} or "
                             f"{low + model.factor}")
     far = max(height, width) < model.size / 2 or min(height, width) > 2 * model.size
-    return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing that "
-            "one would know"] if far else []
+    return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing "
+            "that one would know"] if far else []
 
 
 class TextToImage(LatentDiffusion):

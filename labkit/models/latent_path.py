@@ -1,13 +1,13 @@
-"""The way of a latent from noise to picture: which steps of a scheduler are run, what strength leaves of a picture, x̂_0 on the way.
+"""The way of a latent from noise to picture: which of a scheduler's steps are run, what strength leaves of a picture.
 
 Meng et al. 2021, "SDEdit", arXiv:2108.01073: a picture is noised up to a time and denoised from there. Strength s of N steps:
 
     n = max(1, ⌊N s⌋) steps are run, the last of the N          z = √ᾱ z_0 + √(1 − ᾱ) ε at the first of them
 
 ⌊⌋ is of the decimal number that was typed: 50 · 0.58 is 28.999… in floating point, and 29 steps (diffusers runs 28). Where N s
-is less than 1, one step is run (diffusers runs none, or stops with an error). With `exact`, n is what is asked for, whatever the
-strength: N = ⌈n / s⌉. So s = 1 is no text → picture: at the first step √ᾱ of the picture is left, 7 % with Stable Diffusion's
-schedule.
+is less than 1, one step is run (diffusers runs none, or stops with an error). With `exact`, n is what is asked for, whatever
+the strength: N = ⌈n / s⌉. And s = 1 is no text → picture: at its first step √ᾱ of the picture is left, 7 % with Stable
+Diffusion's schedule.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Stable Diffusion as its parts: an autoencoder, a U-Net that reads text, the text towers, a noise schedule. No loop, no pipeline.
+"""Stable Diffusion as its parts: an autoencoder, a U-Net that reads text, the text towers, a noise schedule.
 
-Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", arXiv:2112.10752; Podell et al. 2023, "SDXL",
-arXiv:2307.01952, has two text towers and tells the U-Net the picture's size. The parts are diffusers' and transformers' own
-classes, pocket or full-size; the loop over them is in `labkit.models.latent_path` and the methods.
+Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", arXiv:2112.10752; SDXL (Podell et al. 2023,
+arXiv:2307.01952) has two text towers and tells the U-Net the picture's size. The parts are diffusers' and transformers' own
+classes, pocket or full-size; there is no pipeline: the loop over them is `labkit.methods.text_to_image`.
 
     x (B, 3, H, W) in [-1, 1] --encode--> z (B, C, H/f, W/f) --decode--> x         z is scaled to a variance of about one
     predict(z_t, t, said) → ε̂ or v̂ (B, C, H/f, W/f), as `scheduler.config.prediction_type` says

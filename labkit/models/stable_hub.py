@@ -1,5 +1,7 @@
-"""Which files of a Stable Diffusion repository are fetched from the Hugging Face Hub: the parts, as safetensors, in half precision
-where there is a choice."""
+"""Which files of a Stable Diffusion repository are fetched from the Hugging Face Hub.
+
+The parts, as safetensors, in half precision where there is a choice; no whole checkpoints, no pickles.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ def folder_of(name: str) -> Path:
         raise WeightsNotFound(
             f"stable_diffusion: {plain(name, 200)}{about} is not at hand and could not be fetched ({plain(error, 300)})\n"
             "  With a network, load it once and it stays in the cache.\n"
-            "  Without, fetch it into a folder elsewhere and say local-dir:FOLDER; it must hold model_index.json and a folder for "
-            f"each of {', '.join(PARTS)} (those with _2 in SDXL only), weights as .safetensors."
+            "  Without, fetch it into a folder elsewhere and say local-dir:FOLDER; it must hold model_index.json and a folder "
+            f"for each of {', '.join(PARTS)} (those with _2 in SDXL only), weights as .safetensors."
         ) from error
 
 
@@ -57,7 +59,7 @@ def wanted(files: list[str]) -> list[str]:
     out = [file for file in files if file == "model_index.json"]
     out += [file for file in inside if file.endswith((".json", ".txt")) and ".safetensors.index" not in file]
     for part in PARTS:
-        tensors = [f for f in inside if f.startswith(f"{part}/") and ".safetensors" in f and re.search(r"/(diffusion_pytorch_)?model", f)]
+        tensors = [f for f in inside if re.match(rf"{part}/(diffusion_pytorch_)?model.*\.safetensors", f)]
         half = [f for f in tensors if ".fp16" in f]
         out += half or [f for f in tensors if not re.search(r"\.(non_ema|ema)\b", f)]
     return out

@@ -1,12 +1,11 @@
-"""Stable Diffusion from a folder in diffusers' layout, from the Hugging Face Hub, or from a single file; never a pickle, never
-with random weights.
+"""Stable Diffusion from a folder in diffusers' layout, the Hugging Face Hub or a single file: no pickle, no random weights.
 
     FOLDER/model_index.json                 which classes the parts are
           /vae /unet /text_encoder          config.json and *.safetensors each; SDXL has text_encoder_2 and tokenizer_2 as well
           /tokenizer /scheduler
 
-diffusers and transformers build the parts; what is missing, of another shape or of no use is told before anything is drawn. What
-is cached is loaded without a request. No safety checker is loaded.
+diffusers and transformers build the parts; what is missing, of another shape or of no use is told before anything is drawn.
+What is cached is loaded without a request. No safety checker is loaded.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ CLASSES["tokenizer_2"] = CLASSES["tokenizer"]
 
 
 def load_stable_diffusion(name: str, device: str | torch.device = "cpu", unknown=None) -> StableDiffusion:
-    """The model of "pocket", of a folder ("local-dir:FOLDER" or its path), a single .safetensors file, or a repository of the Hub
-    ("ORG/REPO"): fp32, eval mode, frozen. `unknown`: see `StableDiffusion`; it is asked about the pocket model only.
+    """The model of "pocket", of a folder ("local-dir:FOLDER" or its path), a single .safetensors file, or a repository of the
+    Hub ("ORG/REPO"): fp32, eval mode, frozen. `unknown`: see `StableDiffusion`; it is asked about the pocket model only.
 
     Raises WeightsNotFound (nothing there, a part missing), WeightsMismatch (other keys, shapes or tokens), WeightsError.
     """
@@ -58,7 +57,10 @@ def load_stable_diffusion(name: str, device: str | torch.device = "cpu", unknown
         model = from_folder(path, name)
     elif path.suffix in (".safetensors", *PICKLES) or path.is_file():
         with unpacked(path) as folder:
-            model = from_folder(folder, name)
+            try:
+                model = from_folder(folder, name)
+            except WeightsError as error:
+                raise type(error)(str(error).replace(str(folder), shown(path))) from error
         model.sha256 = sha256_of(path)
     else:
         model = from_folder(folder_of(name), name)
@@ -136,11 +138,11 @@ def _network(folder: Path, part: str, cls: str, used: list[Path]) -> nn.Module:
     except Exception as error:  # whatever the libraries make of a config or weights that are wrong
         raise WeightsMismatch(f"stable_diffusion: {shown(folder / part)}: its config.json and weights make no {cls} "
                               f"({type(error).__name__}: {plain(error, 400)})") from error
-    found = [f"{word} {plain(key, 120)}" for word, keys in (("missing", "missing_keys"), ("unexpected", "unexpected_keys"),
-                                                            ("mismatched", "mismatched_keys")) for key in info.get(keys) or ()]
+    found = [f"{word} {plain(key, 120)}" for word in ("missing", "unexpected", "mismatched")
+             for key in sorted(info.get(f"{word}_keys") or (), key=str)]
     if found:
-        raise WeightsMismatch("\n  ".join([f"stable_diffusion: {shown(folder / part)} does not fit its config.json, {len(found)} "
-                                           "differences:", *found[:5]]))
+        said = f"stable_diffusion: {shown(folder / part)} does not fit its config.json, {len(found)} differences:"
+        raise WeightsMismatch("\n  ".join([said, *found[:5]]))
     return model.float()
 
 
@@ -148,8 +150,8 @@ def _tokenizer(folder: Path, part: str, index: dict, tower: nn.Module):
     """A tokenizer whose tokens are those of the text tower. transformers makes one of nothing where files are missing."""
     place, cls = folder / part, _named(index, part)
     if not any((place / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise WeightsNotFound(f"stable_diffusion: {shown(place)} holds no words; it must hold tokenizer.json, or vocab.json and "
-                              "merges.txt")
+        raise WeightsNotFound(f"stable_diffusion: {shown(place)} holds no words; it must hold tokenizer.json, or vocab.json "
+                              "and merges.txt")
     try:
         with quiet():
             tokenizer = getattr(transformers, cls).from_pretrained(place, local_files_only=True)
@@ -157,8 +159,8 @@ def _tokenizer(folder: Path, part: str, index: dict, tower: nn.Module):
         raise WeightsError(f"stable_diffusion: {shown(place)} makes no {cls} ({plain(error, 300)}); fetch it again") from error
     size, length = tower.config.vocab_size, tower.config.max_position_embeddings
     if len(tokenizer) != size:
-        raise WeightsMismatch(f"stable_diffusion: {shown(place)} has {len(tokenizer):,} tokens, the text encoder {size:,}: it is "
-                              "of another model; take the tokenizer that was published with the text encoder")
+        raise WeightsMismatch(f"stable_diffusion: {shown(place)} has {len(tokenizer):,} tokens, the text encoder {size:,}: it "
+                              "is of another model; take the tokenizer that was published with the text encoder")
     if tokenizer.model_max_length > length:  # also where its config names no length: then it is a huge number
         tokenizer.model_max_length = length
     return tokenizer
@@ -170,11 +172,13 @@ def _scheduler(folder: Path, index: dict):
     try:
         with quiet():
             scheduler = cls.from_pretrained(place, local_files_only=True)
-        scheduler.alphas_cumprod, scheduler.config.prediction_type
-    except Exception as error:  # whatever diffusers meets; a scheduler of flow matching has no ᾱ
-        raise WeightsError(f"stable_diffusion: {shown(place)}: {plain(index['scheduler'][1], 80)} is no noise schedule of Stable "
-                           f"Diffusion ({plain(error, 200)})") from error
-    return scheduler
+        if len(scheduler.alphas_cumprod) == scheduler.config.num_train_timesteps and scheduler.config.prediction_type:
+            return scheduler
+        error = ValueError("it names no prediction type")
+    except Exception as met:  # whatever diffusers meets; a scheduler of flow matching has no ᾱ
+        error = met
+    raise WeightsError(f"stable_diffusion: {shown(place)}: {plain(index['scheduler'][1], 80)} is no noise schedule of Stable "
+                       f"Diffusion ({plain(error, 200)})") from error
 
 
 def _agree(folder: Path, vae: nn.Module, unet: nn.Module, texts: list[nn.Module]) -> None:
@@ -187,8 +191,8 @@ def _agree(folder: Path, vae: nn.Module, unet: nn.Module, texts: list[nn.Module]
         raise WeightsMismatch(f"stable_diffusion: {shown(folder)}: its U-Net makes {unet.config.out_channels} channels, its "
                               f"autoencoder has {vae.config.latent_channels}: they are of different models")
     if unet.config.time_cond_proj_dim or getattr(vae.config, "latents_mean", None):
-        raise WeightsError(f"stable_diffusion: {shown(folder)} is of a kind that needs a loop of its own (latent consistency, or "
-                           "latents with a mean); take Stable Diffusion 1, 2, XL or Turbo")
+        raise WeightsError(f"stable_diffusion: {shown(folder)} is of a kind that needs a loop of its own (latent consistency, "
+                           "or latents with a mean); take Stable Diffusion 1, 2, XL or Turbo")
 
 
 def _json(path: Path) -> dict:

@@ -1,8 +1,8 @@
-"""Stable Diffusion 1.x out of a single .safetensors file, as CompVis' code writes it: unpacked into a folder in diffusers' layout.
+"""Stable Diffusion 1 out of a single .safetensors file as CompVis' code writes it: unpacked into diffusers' layout.
 
-The file holds weights only. Widths are read from their shapes, the rest is what was published with SD 1 (in-painting too): number
-of heads, PNDM over β scaled-linear from 0.00085 to 0.012, CLIP's words (out of open_clip, which carries them), so that nothing is
-fetched. diffusers knows the names of both layouts.
+The file holds weights only. Widths are read from their shapes, the rest is what was published with SD 1 (in-painting too):
+number of heads, PNDM over β scaled-linear from 0.00085 to 0.012, CLIP's words (out of open_clip, which carries them), so that
+nothing is fetched. diffusers knows the names of both layouts.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ def unpacked(path: Path) -> Iterator[Path]:
     state = load_tensors(path)[0]
     other = next((name for start, name in OTHERS.items() if any(key.startswith(start) for key in state)), None)
     if other or not all(any(key.startswith(start) for key in state) for start in (UNET, VAE, TEXT)):
-        raise WeightsError(f"stable_diffusion: {shown(path)} is {'a single file of ' + other if other else 'no Stable Diffusion'}; "
-                           "a single file must be of Stable Diffusion 1 (as CompVis' code writes it); for others give the folder "
-                           "in diffusers' layout (local-dir:FOLDER) or ORG/REPO of the Hub")
+        what = f"a single file of {other}" if other else "no Stable Diffusion"
+        raise WeightsError(f"stable_diffusion: {shown(path)} is {what}; a single file must be of Stable Diffusion 1 (as "
+                           "CompVis' code writes it); for others give the folder in diffusers' layout (local-dir:FOLDER) or ORG/REPO of "
+                           "the Hub")
     try:
         configs = {"unet": unet_config(state), "vae": vae_config(state), "text_encoder": text_config(state)}
     except (KeyError, IndexError, ValueError) as error:
-        raise WeightsError(f"stable_diffusion: {shown(path)} lacks weights of Stable Diffusion 1 ({error}); fetch it again") from error
+        raise WeightsError(f"stable_diffusion: {shown(path)} lacks weights of Stable Diffusion 1 ({error}); fetch it "
+                           "again") from error
     weights = {"unet": convert_ldm_unet_checkpoint(dict(state), configs["unet"]),
                "vae": convert_ldm_vae_checkpoint(dict(state), configs["vae"]),
                "text_encoder": {key: value for key, value in convert_ldm_clip_checkpoint(state).items()
@@ -61,7 +63,8 @@ def unpacked(path: Path) -> Iterator[Path]:
             (folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")).write_text(json.dumps(config))
         for part, tensors in weights.items():
             file = "model.safetensors" if part == "text_encoder" else "diffusion_pytorch_model.safetensors"
-            save_file({key: value.contiguous() for key, value in tensors.items()}, folder / part / file, metadata={"format": "pt"})
+            whole = {key: value.contiguous() for key, value in tensors.items()}
+            save_file(whole, folder / part / file, metadata={"format": "pt"})
         write_words(folder / "tokenizer", configs["text_encoder"]["max_position_embeddings"])
         (folder / "model_index.json").write_text(json.dumps(INDEX))
         yield folder

@@ -1,4 +1,4 @@
-"""Stable Diffusion's text side out of the pocket CLIP: its text tower as transformers' `CLIPTextModel`, its tokenizer as a file.
+"""Stable Diffusion's text side out of the pocket CLIP: its tower as transformers' `CLIPTextModel`, its words as a tokenizer.
 
 Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models", section 3.3: the U-Net attends to what the
 text tower says of every token. Here nothing is trained: the tower's weights are carried over and say the same (tested), so
@@ -35,7 +35,7 @@ def text_model(clip: PocketCLIP, tokenizer: PreTrainedTokenizerFast) -> CLIPText
 
 
 def text_state(clip: PocketCLIP) -> dict[str, Tensor]:
-    """The tower's weights under transformers' names; what open_clip keeps as one matrix of queries, keys and values is three."""
+    """The tower's weights under transformers' names; open_clip's one matrix of queries, keys and values is three."""
     out = {"embeddings.token_embedding.weight": clip.token_embedding.weight,
            "embeddings.position_embedding.weight": clip.positional_embedding,
            "final_layer_norm.weight": clip.ln_final.weight, "final_layer_norm.bias": clip.ln_final.bias}
