@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from pydantic import Field
+from torch import Tensor
 
 from labkit.image import ImageInput
-from labkit.methods.text_to_image import LatentDiffusion, Start, fits
+from labkit.methods.text_to_image import LatentDiffusion, Start
 from labkit.models.latent_path import Way, way
 from labkit.models.stable_diffusion import StableDiffusion
 from labkit.spec import SpecError
@@ -26,22 +27,29 @@ class ImageToImage(LatentDiffusion):
     example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2, "strength": 0.7,
                                          "picture": ImageInput.of(Image.linear_gradient("L").convert("RGB"), 16, 16)}
 
-    picture: ImageInput = Field(..., description="Sketch or picture to start from, at the size that is made")
+    picture: ImageInput = Field(..., description="Sketch or picture to start from")
     strength: float = Field(0.75, gt=0, le=1, description="Share of the steps that are run: how much of the picture may change")
     exact: bool = Field(False, description="Run exactly as many steps as asked for, whatever the strength")
 
     def start(self, model: StableDiffusion) -> Start:
-        height, width = size = (self.picture.height, self.picture.width)
-        notices = fits(model, *size, "picture.")
+        size = self.frame.size(model)
         if model.inputs != model.channels:
             raise SpecError(f"stable_diffusion: this model paints masks anew (its U-Net takes {model.inputs} channels); use "
                             "in-painting, or a model for text → picture")
         course, rngs = way(model.scheduler, self.sampler.name, self.steps, self.strength, self.exact), self.generators()
-        x = self.picture.tensor() * 2 - 1
+        x, notices = fitted(self.picture, size)
         z0 = torch.cat([model.encode(x, [rng]) for rng in rngs.each])
         noise = rngs.normal(*z0.shape[1:]).to(model.device)
         return Start(course, course.scheduler.add_noise(z0, noise, course.times[:1]), rngs, size,
                      notices + of_strength(self, course))
+
+
+def fitted(picture: ImageInput, size: tuple[int, int]) -> tuple[Tensor, list[str]]:
+    """The picture (1, 3, H, W) in [-1, 1] at a size (H, W), and a notice where that takes something away."""
+    height, width = size
+    x = ImageInput.of(picture.pil(), width, height).tensor() * 2 - 1
+    cut = picture.width * height != picture.height * width
+    return x, [f"the picture is {picture.width} × {picture.height}; what does not fit into {width} × {height} is cut off"] * cut
 
 
 def of_strength(spec: ImageToImage, course: Way) -> list[str]:

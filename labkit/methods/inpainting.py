@@ -20,8 +20,9 @@ from PIL import Image, ImageDraw
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from labkit.image import ImageInput, to_tensor
-from labkit.methods.text_to_image import LatentDiffusion, Start, fits
+from labkit.image import ImageInput
+from labkit.methods.img2img import fitted
+from labkit.methods.text_to_image import LatentDiffusion, Start
 from labkit.models.latent_path import way
 from labkit.models.stable_diffusion import StableDiffusion
 from labkit.spec import SpecError
@@ -50,7 +51,7 @@ class Inpainting(LatentDiffusion):
         if (self.mask.width, self.mask.height) != (self.picture.width, self.picture.height):
             raise ValueError(f"mask: is {self.mask.width} × {self.mask.height}, the picture {self.picture.width} × "
                              f"{self.picture.height}; make it with ImageInput.of(mask, width, height)")
-        share = float(self.anew().mean())
+        share = float(self.anew((self.mask.height, self.mask.width)).mean())
         if share == 0:
             raise ValueError("mask: is black all over: nothing would be painted; make white what is to be painted anew")
         if share == 1:
@@ -58,16 +59,18 @@ class Inpainting(LatentDiffusion):
                              "picture")
         return self
 
-    def anew(self) -> Tensor:
-        """(1, 1, H, W): 1 where it is painted anew (lighter than half), else 0."""
-        return (to_tensor(self.mask.pil().convert("L"))[:, :1] >= 0.5).float()
+    def anew(self, size: tuple[int, int]) -> Tensor:
+        """(1, 1, H, W) at a size: 1 where it is painted anew (lighter than half), else 0."""
+        mask = ImageInput.of(self.mask.pil().convert("L"), size[1], size[0])
+        return (mask.tensor()[:, :1] >= 0.5).float()
 
     def start(self, model: StableDiffusion) -> Start:
-        size = (self.picture.height, self.picture.width)
-        notices = fits(model, *size, "picture.")
+        size = self.frame.size(model)
         course = way(model.scheduler, self.sampler.name, self.steps, self.strength)
         rngs, scheduler = self.generators(), course.scheduler
-        x, anew = self.picture.tensor() * 2 - 1, self.anew()
+        (x, notices), anew = fitted(self.picture, size), self.anew(size)
+        if float(anew.mean()) in (0, 1):
+            raise SpecError(f"mask: at {size[1]} × {size[0]} nothing is left of its smaller part; make that larger")
         trained = model.inputs != model.channels
         z0 = None if trained and self.strength == 1 else torch.cat([model.encode(x, [rng]) for rng in rngs.each])
         shape = (model.channels, *(side // model.factor for side in size))
@@ -79,8 +82,9 @@ class Inpainting(LatentDiffusion):
             hidden = torch.cat([model.encode(x * (1 - anew), [rng]) for rng in rngs.each])
             beside = torch.cat([m.expand(self.count, -1, -1, -1), hidden], dim=1)
             if beside.shape[1] + model.channels != model.inputs:
-                raise SpecError(f"stable_diffusion: its U-Net takes {model.inputs} channels; in-painting knows {model.channels} "
-                                f"and {beside.shape[1] + model.channels}; use another model")
+                known = f"{model.channels} and {beside.shape[1] + model.channels}"
+                raise SpecError(f"stable_diffusion: its U-Net takes {model.inputs} channels, in-painting knows {known}; use "
+                                "another model")
 
         def keep(z: Tensor, k: int) -> Tensor:
             if trained:

@@ -32,6 +32,31 @@ from labkit.spec import PreviewEvery, Prompted, Spec, SpecError
 CHOSEN = "own is what the model came with"
 
 
+class Frame(Spec):
+    """Size of what is made."""
+
+    width: int = Field(0, ge=0, le=2048, description="Pixels across; 0: as many as the model was trained on")
+    height: int = Field(0, ge=0, le=2048, description="Pixels down; likewise")
+
+    def size(self, model: StableDiffusion) -> tuple[int, int]:
+        """Height and width. Raises `SpecError` for what the model cannot make."""
+        size = (self.height or model.size, self.width or model.size)
+        for side, value in zip(("height", "width"), size, strict=True):
+            if value % model.factor:
+                low = max(model.factor, value // model.factor * model.factor)
+                raise SpecError(f"frame.{side}: {value} is not a multiple of this model's {model.factor}; use {low} or "
+                                f"{low + model.factor}")
+        return size
+
+    def notices(self, model: StableDiffusion) -> list[str]:
+        """What a user should know about a size that the model was not trained on."""
+        height, width = self.size(model)
+        if model.size / 2 <= min(height, width) and max(height, width) <= 2 * model.size:
+            return []
+        return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing "
+                "that one would know"]
+
+
 class Sampling(Spec):
     """Which scheduler takes the steps."""
 
@@ -66,6 +91,7 @@ class LatentDiffusion(Prompted, listed=False):
     negative: str = Field("", max_length=2000, description="Negative prompt: what to lead away from")
     guidance: float = Field(5.0, ge=0, le=30, description="How far to lean on the prompt; 1 or less: not at all")
     sampler: Sampling = Field(Sampling(), description="How a step is taken")
+    frame: Frame = Field(Frame(), description="Size; a picture of another one is cropped to its proportions and resampled")
     count: int = Field(1, ge=1, le=16, description="Pictures side by side; each has a seed one higher than the last")
     preview_every: PreviewEvery = 5
 
@@ -88,6 +114,7 @@ class LatentDiffusion(Prompted, listed=False):
         prompts = [p for p in parse(self.prompt) if p.weight]
         guide = Guide(self, model, prompts, begun)
         notices = [line for text in (*(p.text for p in prompts), self.negative) for line in model.notices(text)] + begun.notices
+        notices += self.frame.notices(model)
         notices += ["a prompt's stop has no meaning here: no loss is descended"] * any(p.stop > -torch.inf for p in prompts)
 
         def step(k: int) -> Made:
@@ -140,33 +167,17 @@ def side_by_side(pictures: list[Image.Image]) -> Image.Image:
     return pictures[0] if len(pictures) == 1 else grid(pictures, columns=min(4, len(pictures)), pad=0)
 
 
-def fits(model: StableDiffusion, height: int, width: int, where: str = "") -> list[str]:
-    """Notices on a size; `SpecError` for one that the model cannot make."""
-    for side, value in (("width", width), ("height", height)):
-        if value % model.factor:
-            low = max(model.factor, value // model.factor * model.factor)
-            raise SpecError(f"{where}{side}: {value} is not a multiple of this model's {model.factor}; use {low} or "
-                            f"{low + model.factor}")
-    far = max(height, width) < model.size / 2 or min(height, width) > 2 * model.size
-    return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing "
-            "that one would know"] if far else []
-
-
 class TextToImage(LatentDiffusion):
     """Make a picture of a prompt with Stable Diffusion."""
 
-    example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2, "width": 16,
-                                         "height": 16, "sampler": {"eta": 0.5}}
-
-    width: int | None = Field(None, ge=8, le=2048, description="Pixels across; empty: the model's own")
-    height: int | None = Field(None, ge=8, le=2048, description="Pixels down; empty: the model's own")
+    example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2,
+                                         "sampler": {"eta": 0.5}}
 
     def start(self, model: StableDiffusion) -> Start:
-        size = (self.height or model.size, self.width or model.size)
-        notices = fits(model, *size)
+        size = self.frame.size(model)
         if model.inputs != model.channels:
             raise SpecError(f"stable_diffusion: this model paints masks anew (its U-Net takes {model.inputs} channels); use "
                             "in-painting, or a model for text → picture")
         course, rngs = way(model.scheduler, self.sampler.name, self.steps), self.generators()
         noise = rngs.normal(model.channels, *(side // model.factor for side in size)).to(model.device)
-        return Start(course, noise * course.scheduler.init_noise_sigma, rngs, size, notices)
+        return Start(course, noise * course.scheduler.init_noise_sigma, rngs, size)

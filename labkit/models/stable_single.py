@@ -44,8 +44,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     other = next((name for start, name in OTHERS.items() if any(key.startswith(start) for key in state)), None)
     if other or not all(any(key.startswith(start) for key in state) for start in (UNET, VAE, TEXT)):
         what = f"a single file of {other}" if other else "no Stable Diffusion"
-        raise WeightsError(f"stable_diffusion: {shown(path)} is {what}; a single file must be of Stable Diffusion 1 (as "
-                           "CompVis' code writes it); for others give the folder in diffusers' layout (local-dir:FOLDER) or ORG/REPO of "
+        raise WeightsError(f"stable_diffusion: {shown(path)} is {what}; it must be of Stable Diffusion 1, as CompVis' code "
+                           "writes it; for others give the folder in diffusers' layout (local-dir:FOLDER) or ORG/REPO of "
                            "the Hub")
     try:
         configs = {"unet": unet_config(state), "vae": vae_config(state), "text_encoder": text_config(state)}

@@ -30,6 +30,7 @@ from tests.models.tiny_stable import SCHEDULE, roofed, tiny_parts
 
 SCHEDULERS = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpm++2m": DPMSolverMultistepScheduler}
 PROMPT, SIZE = "a red apple in the snow", (24, 16)  # width, height
+FRAME = {"width": 24, "height": 16}
 samplers = pytest.mark.parametrize("sampler", SCHEDULERS)
 
 
@@ -97,7 +98,7 @@ def test_text_to_picture_is_what_the_pipeline_computes(parts, sampler, guidance,
     asked = {"num_inference_steps": 7, "guidance_scale": guidance, "width": SIZE[0], "height": SIZE[1]}
     theirs = pipe(PROMPT, negative_prompt=negative or None, generator=seeded(), output_type="latent", **asked).images
     spec = TextToImage(prompt=PROMPT, steps=7, guidance=guidance, negative=negative, seed=3, sampler={"name": sampler},
-                       width=SIZE[0], height=SIZE[1])
+                       frame=FRAME)
     assert_equal(latent(spec, StableLab(parts)), theirs)
 
 
@@ -109,7 +110,7 @@ def test_picture_to_picture_is_what_the_pipeline_computes(parts, sampler, streng
     theirs = pipe(PROMPT, image=picture(), strength=strength, num_inference_steps=10, guidance_scale=guidance,
                   generator=seeded(), output_type="latent").images
     spec = ImageToImage(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), strength=strength, steps=10, guidance=guidance,
-                        seed=3, sampler={"name": sampler})
+                        seed=3, sampler={"name": sampler}, frame=FRAME)
     lab = StableLab(parts)
     assert_equal(latent(spec, lab), theirs)
     assert len(list(spec.run(lab))) == int(10 * strength)
@@ -122,7 +123,7 @@ def test_inpainting_is_what_the_pipeline_computes(parts, sampler, strength):
     theirs = pipe(PROMPT, image=picture(), mask_image=mask(), strength=strength, num_inference_steps=8, guidance_scale=5.0,
                   generator=seeded(), output_type="latent", width=SIZE[0], height=SIZE[1]).images
     spec = Inpainting(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), mask=ImageInput.of(mask(), *SIZE),
-                      strength=strength, steps=8, guidance=5.0, seed=3, sampler={"name": sampler})
+                      strength=strength, steps=8, guidance=5.0, seed=3, sampler={"name": sampler}, frame=FRAME)
     assert_equal(latent(spec, StableLab(parts)), theirs)
 
 
@@ -134,7 +135,7 @@ def test_a_u_net_for_masks_is_fed_as_the_pipeline_feeds_it(sampler, strength):
     theirs = pipe(PROMPT, image=picture(), mask_image=mask(), strength=strength, num_inference_steps=6, guidance_scale=5.0,
                   generator=seeded(), output_type="latent", width=SIZE[0], height=SIZE[1]).images
     spec = Inpainting(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), mask=ImageInput.of(mask(), *SIZE),
-                      strength=strength, steps=6, guidance=5.0, seed=3, sampler={"name": sampler})
+                      strength=strength, steps=6, guidance=5.0, seed=3, sampler={"name": sampler}, frame=FRAME)
     assert_equal(latent(spec, lab), theirs)
     with pytest.raises(SpecError, match="paints masks anew .* takes 9 channels"):
         next(TextToImage(prompt=PROMPT).run(lab))
@@ -159,7 +160,7 @@ def test_a_model_s_own_scheduler_serves_with_its_extra_steps_and_its_noise(parts
     theirs = pipe(PROMPT, image=picture(), strength=0.5, num_inference_steps=10, guidance_scale=3.0, generator=seeded(),
                   output_type="latent").images
     lab, spec = StableLab(parts), ImageToImage(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), strength=0.5, steps=10,
-                                               guidance=3.0, seed=3, sampler={"name": "own"})
+                                               guidance=3.0, seed=3, sampler={"name": "own"}, frame=FRAME)
     steps = list(spec.run(lab))
     assert_equal(steps[-1].extras["latent"], theirs)
     assert len(steps) == (6 if own is PNDMScheduler else 5), "PNDM calls the U-Net once more"
@@ -219,7 +220,7 @@ def test_what_strength_leaves_is_the_published_table():
 @samplers
 def test_every_sampler_starts_from_as_much_of_the_picture_as_it_says(lab, sampler):
     spec = ImageToImage(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), strength=0.6, steps=20, seed=2, guidance=1,
-                        sampler={"name": sampler})
+                        sampler={"name": sampler}, frame=FRAME)
     first = next(iter(spec.run(lab)))
     model, told, rng = lab.stable_diffusion, first.extras["told"], seeded(2)
     z0 = model.encode(spec.picture.tensor() * 2 - 1, [rng])
@@ -259,7 +260,7 @@ def test_exact_steps_that_the_schedule_does_not_have_are_refused(lab):
     TextToImage(prompt=PROMPT, steps=5, count=3, seed=4, sampler={"eta": 0.5}),
     ImageToImage(prompt=PROMPT, steps=5, count=3, seed=4, picture=ImageInput.of(picture(), *SIZE)),
     Inpainting(prompt=PROMPT, steps=5, count=3, seed=4, picture=ImageInput.of(picture(), *SIZE),
-               mask=ImageInput.of(mask(), *SIZE)),
+               mask=ImageInput.of(mask(), *SIZE), frame=FRAME),
 ], ids=lambda spec: type(spec).__name__)
 def test_several_pictures_are_those_that_their_seeds_make_alone(lab, spec):
     *_, last = spec.run(lab)
@@ -285,14 +286,27 @@ def test_weights_are_relative_and_compose(lab):
 
 
 def test_what_a_user_should_know_is_told(lab):
-    spec = TextToImage(prompt="a zebra:1:0.3 | " + "snow " * 30, steps=2, width=48, height=48)
+    spec = TextToImage(prompt="a zebra:1:0.3 | " + "snow " * 30, steps=2, frame={"width": 48, "height": 48})
     notices = next(iter(spec.run(lab))).extras["notices"]
     for said in ("never seen 'zebra'", "the model reads the first 24", "stop has no meaning", "trained on pictures of 16 × 16"):
         assert any(said in line for line in notices), said
-    with pytest.raises(SpecError, match="width: 17 is not a multiple of this model's 2; use 16 or 18"):
-        next(spec.but(width=17).run(lab))
-    with pytest.raises(SpecError, match="picture.height: 15 is not a multiple"):
-        next(ImageToImage(prompt=PROMPT, picture=ImageInput.of(picture(), 16, 15)).run(lab))
+    with pytest.raises(SpecError, match="frame.width: 17 is not a multiple of this model's 2; use 16 or 18"):
+        next(spec.but(frame__width=17).run(lab))
+
+
+def test_a_picture_of_another_size_is_brought_to_the_frame(lab):
+    large = ImageInput.of(picture().resize((120, 80)), 120, 80)
+    spec = ImageToImage(prompt=PROMPT, picture=large, steps=4, frame=FRAME)
+    steps = list(spec.run(lab))
+    small = ImageToImage(prompt=PROMPT, picture=ImageInput.of(large.pil(), *SIZE), steps=4, frame=FRAME)
+    assert steps[-1].image.size == SIZE and not any("cut off" in line for line in steps[0].extras["notices"])
+    assert torch.equal(steps[-1].extras["latent"], latent(small, lab))
+    first, *_, last = spec.but(frame={}).run(lab)
+    assert last.image.size == (16, 16) and any("does not fit into 16 × 16 is cut off" in n for n in first.extras["notices"])
+    with pytest.raises(SpecError, match="mask: at 16 × 16 nothing is left of its smaller part"):
+        dot = Image.new("RGB", (120, 80))
+        dot.putpixel((60, 40), (255, 255, 255))
+        next(Inpainting(prompt=PROMPT, picture=large, mask=ImageInput.of(dot, 120, 80)).run(lab))
 
 
 def test_nan_ends_the_run_with_the_last_good_step(lab, monkeypatch):
@@ -314,8 +328,9 @@ def test_nan_ends_the_run_with_the_last_good_step(lab, monkeypatch):
 def test_what_the_mask_keeps_is_kept_to_the_pixel(lab):
     """Also where the mask ends inside a cell of the latent; without the overlay the autoencoder has a say in every pixel."""
     spec = Inpainting(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), mask=ImageInput.of(mask((7, 3, 14, 10)), *SIZE),
-                      steps=4)
-    kept = spec.anew()[0, 0] == 0
+                      steps=4, frame=FRAME)
+    anew = spec.anew((SIZE[1], SIZE[0]))
+    kept = anew[0, 0] == 0
     before = spec.picture.tensor()[0][:, kept]
     *_, last = spec.run(lab)
     after = ImageInput.of(last.image, *SIZE).tensor()[0]
@@ -323,7 +338,7 @@ def test_what_the_mask_keeps_is_kept_to_the_pixel(lab):
     *_, bare = spec.but(overlay=False).run(lab)
     assert not torch.equal(ImageInput.of(bare.image, *SIZE).tensor()[0][:, kept], before)
     assert torch.equal(bare.extras["latent"], last.extras["latent"])
-    touched = torch.nn.functional.max_pool2d(spec.anew(), 2)[0, 0] > 0
+    touched = torch.nn.functional.max_pool2d(anew, 2)[0, 0] > 0
     z0 = lab.stable_diffusion.encode(spec.picture.tensor() * 2 - 1, [seeded(0)])[0]
     assert torch.allclose(bare.extras["latent"][0][:, ~touched], z0[:, ~touched], atol=1e-6) and touched.sum() == 5 * 5
 

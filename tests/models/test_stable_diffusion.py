@@ -211,7 +211,7 @@ def test_stable_diffusion_1_5_as_published_runs(published, kind):
                   output_type="latent", negative_prompt="blurry").images
     lab = Lab(stable_diffusion=str(folder if kind == "folder" else single), device="cpu")
     spec = ImageToImage(prompt=PROMPT, picture=ImageInput.of(sketch, 64, 64), strength=0.5, steps=6, guidance=7.5, seed=3,
-                        negative="blurry", sampler={"name": "own"})
+                        negative="blurry", sampler={"name": "own"}, frame={"width": 64, "height": 64})
     first, *_ = steps = list(spec.run(lab))
     assert_equal(steps[-1].extras["latent"], theirs)
     assert any("trained on pictures of 512 × 512" in line for line in first.extras["notices"])
@@ -259,12 +259,13 @@ def test_xl_is_what_its_pipelines_compute(tmp_path, negative, zeros):
     both = {"prompt": PROMPT, "negative_prompt": negative or None, "num_inference_steps": 6, "guidance_scale": 5.0,
             "output_type": "latent"}
     ours = {"prompt": PROMPT, "negative": negative, "steps": 6, "guidance": 5.0, "seed": 3, "sampler": {"name": "own"}}
+    frame = {"width": 24, "height": 16}
     theirs = stock(StableDiffusionXLPipeline, tmp_path / "xl")(**both, width=24, height=16, generator=seeded()).images
-    assert_equal(last(TextToImage(**ours, width=24, height=16), lab), theirs)
+    assert_equal(last(TextToImage(**ours, frame=frame), lab), theirs)
     sketch = Image.linear_gradient("L").resize((24, 16)).convert("RGB")
     pipe = stock(StableDiffusionXLImg2ImgPipeline, tmp_path / "xl")
     theirs = pipe(**both, image=sketch, strength=0.5, generator=seeded()).images
-    assert_equal(last(ImageToImage(**ours, picture=ImageInput.of(sketch, 24, 16), strength=0.5), lab), theirs)
+    assert_equal(last(ImageToImage(**ours, picture=ImageInput.of(sketch, 24, 16), strength=0.5, frame=frame), lab), theirs)
 
 
 # What is wrong is told
