@@ -2,7 +2,7 @@
 
 Meng et al. 2021, "SDEdit", arXiv:2108.01073, over latents (Rombach et al. 2022): the thesis's `StableDiffusionImg2ImgPipeline`,
 which this equals (tested). What strength means in steps and in what is left of the picture: `labkit.models.latent_path`; the
-first step's `extras["told"]` says it. A sketch is made fit by `labkit.sketches.prepare`.
+first step's `extras["told"]` says it, `labkit.sketches.strength` shows it. A sketch is made fit by `labkit.sketches.prepare`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -24,44 +24,10 @@ from torch import Tensor
 
 from labkit.image import grid, to_pil
 from labkit.loop import Made, NonFiniteError, Step, Values, loop
-from labkit.models.latent_path import Carried, Generators, Way, way
+from labkit.models.latent_path import Carried, Frame, Generators, Sampling, Way, way
 from labkit.models.stable_diffusion import StableDiffusion
 from labkit.prompt import Prompt, parse
-from labkit.spec import PreviewEvery, Prompted, Spec, SpecError
-
-CHOSEN = "own is what the model came with"
-
-
-class Frame(Spec):
-    """Size of what is made."""
-
-    width: int = Field(0, ge=0, le=2048, description="Pixels across; 0: as many as the model was trained on")
-    height: int = Field(0, ge=0, le=2048, description="Pixels down; likewise")
-
-    def size(self, model: StableDiffusion) -> tuple[int, int]:
-        """Height and width. Raises `SpecError` for what the model cannot make."""
-        size = (self.height or model.size, self.width or model.size)
-        for side, value in zip(("height", "width"), size, strict=True):
-            if value % model.factor:
-                low = max(model.factor, value // model.factor * model.factor)
-                raise SpecError(f"frame.{side}: {value} is not a multiple of this model's {model.factor}; use {low} or "
-                                f"{low + model.factor}")
-        return size
-
-    def notices(self, model: StableDiffusion) -> list[str]:
-        """What a user should know about a size that the model was not trained on."""
-        height, width = self.size(model)
-        if model.size / 2 <= min(height, width) and max(height, width) <= 2 * model.size:
-            return []
-        return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing "
-                "that one would know"]
-
-
-class Sampling(Spec):
-    """Which scheduler takes the steps."""
-
-    name: Literal["own", "ddim", "euler", "dpm++2m"] = Field("ddim", description=f"Scheduler; {CHOSEN}")
-    eta: float = Field(0.0, ge=0, le=1, description="DDIM's share of fresh noise at every step; other schedulers have none")
+from labkit.spec import PreviewEvery, Prompted, SpecError
 
 
 @dataclass

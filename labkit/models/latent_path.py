@@ -14,15 +14,50 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import diffusers
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from labkit.spec import SpecError
+from labkit.models.stable_diffusion import StableDiffusion
+from labkit.spec import Spec, SpecError
 
 SAMPLERS = {"own": None, "ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler"}
 DUST = 1e-9  # far above what floating point leaves of N s, far below what anybody types
+
+
+class Frame(Spec):
+    """Size of what is made."""
+
+    width: int = Field(0, ge=0, le=2048, description="Pixels across; 0: as many as the model was trained on")
+    height: int = Field(0, ge=0, le=2048, description="Pixels down; likewise")
+
+    def size(self, model: StableDiffusion) -> tuple[int, int]:
+        """Height and width. Raises `SpecError` for what the model cannot make."""
+        size = (self.height or model.size, self.width or model.size)
+        for side, value in zip(("height", "width"), size, strict=True):
+            if value % model.factor:
+                low = max(model.factor, value // model.factor * model.factor)
+                raise SpecError(f"frame.{side}: {value} is not a multiple of this model's {model.factor}; use {low} or "
+                                f"{low + model.factor}")
+        return size
+
+    def notices(self, model: StableDiffusion) -> list[str]:
+        """What a user should know about a size that the model was not trained on."""
+        height, width = self.size(model)
+        if model.size / 2 <= min(height, width) and max(height, width) <= 2 * model.size:
+            return []
+        return [f"this model was trained on pictures of {model.size} × {model.size}; at {width} × {height} it may draw nothing "
+                "that one would know"]
+
+
+class Sampling(Spec):
+    """Which scheduler takes the steps."""
+
+    name: Literal["own", "ddim", "euler", "dpm++2m"] = Field("ddim", description="Scheduler; own is what the model came with")
+    eta: float = Field(0.0, ge=0, le=1, description="DDIM's share of fresh noise at every step; other schedulers have none")
 
 
 def steps_run(asked: int, strength: float) -> int:
