@@ -40,6 +40,7 @@ class Kind:
     convert     "module:name" of the published layout that becomes ours (a `labkit.models.convert.Original`), or "".
     full        full-size models; `build` "module:function" of such a name → the bare model, for comparing keys and shapes.
     expects     the pictures that the full-size ones take.
+    pocket      whether pocket weights are shipped; without, a lab has to be given a name.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Kind:
     full: tuple[Full, ...] = ()
     build: str = ""
     expects: str = "RGB in [-1, 1]"
+    pocket: bool = True
 
     def loaded(self, name: str, device: Any = "cpu", bf16: bool = False) -> Any:
         """The model of a name or file, as a lab serves it."""
@@ -167,6 +169,12 @@ _ALL = (
          megabytes=2.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
          evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),
+    Kind("stable_diffusion", "Stable Diffusion",
+         "diffusers' and transformers' own parts: `AutoencoderKL`, `UNet2DConditionModel`, `CLIPTextModel` "
+         "(`labkit/models/stable_diffusion.py`)",
+         "No safety checker is loaded: what is drawn is not looked at.", megabytes=18, draws=True, pocket=False,
+         load="labkit.clip.stable_diffusion:load_stable_diffusion",
+         help="Stable Diffusion: a folder in diffusers' layout, a .safetensors file, or as in stabilityai/sd-turbo"),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

@@ -72,6 +72,10 @@ class Lab:
                 progress(f"loading {kind} ({self.names[kind]})")
             self.model(kind)
 
+    def serves(self, kinds: Iterable[str]) -> bool:
+        """Whether there is a model of each of these kinds: one that was named, or pocket weights that are shipped."""
+        return all(KINDS[k].pocket or self.names[k] != "pocket" for k in kinds)
+
     @property
     def pocket(self) -> bool:
         """Whether any picture may come from pocket models where a full-size one could have been named: then what is shown says
