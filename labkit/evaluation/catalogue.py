@@ -123,8 +123,7 @@ def generation(lab, n_jobs: int, n: int = 400, draws: int = 1000) -> Found:
 @named("conditioning", *(TRAINING.but(told=told) for told in TELLERS))
 def conditioning(lab, n_jobs: int, steps: int = TRAINING.steps, batch: int = TRAINING.batch, scenes: int = TRAINING.scenes,
                  seeds: tuple[int, ...] = (71, 72), n: int = 100) -> Found:
-    """Codes report: what do BLIP's vectors add to a VQ-VAE that is told them? Equal short trainings, told nothing, CLIP's or
-    BLIP's."""
+    """Codes report: what do BLIP's vectors add to a VQ-VAE? Equal short trainings are told nothing, CLIP's or BLIP's."""
     made = conditioning_study(lab, TRAINING.but(steps=steps, batch=batch, scenes=scenes), seeds, n, n_jobs)
     return Found({"": made.table}, {"": made.sheet})
 

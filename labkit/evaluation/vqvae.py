@@ -69,7 +69,7 @@ def range_table(x: Tensor, y: Tensor) -> pd.DataFrame:
         "report: MSE, if pixels are 0 … 1": REPORT["MSE"],
         "report: MSE, if pixels are -1 … 1": REPORT["MSE"] / 4,
         "report: PSNR, if its peak is the pixels' range": said,
-        "report: PSNR, if pixels are -1 … 1 and its peak is 1": said / 4,
+        "report: PSNR, if pixels are -1 … 1, its peak 1": said / 4,
         "noise, each pixel drawn evenly": (square + 1 / 3) / 4,  # E (x - u)² = x² + E u², u even in [-1, 1]
         "mid-grey": square / 4,
         "one picture for all, their mean": (x - x.mean(0)).square().mean() / 4,

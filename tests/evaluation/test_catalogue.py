@@ -25,7 +25,7 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def lab(missing):
+def lab(missing, own_bank):
     from tests.conformance import pocket_lab
 
     return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae",
