@@ -2,8 +2,7 @@
 
     L = E ‖x̂ − x‖² + a ‖x̂_t − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
 
-x̂_t is made of the top codes alone, and a is `alone`: without it what a picture is of came to lie in the bottom codes, and no
-prior could draw it out of true top ones.
+x̂_t is made of the top codes alone, and a = 0.5: without it even more of what a picture is of came to lie in the bottom codes.
 
 Encoder and decoder begin as the pocket VQGAN's. For the first steps (`latent`) they stay so, and x stands for the features that
 this decoder is used to: a step then costs no pass through the decoder. In the last steps (`settled`) the codes stay as they are
@@ -37,6 +36,8 @@ from labkit.training.bank import picture_bank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
+ALONE = 0.5  # weight of the picture that the top codes alone make
+
 
 class TrainVQVAE(Training):
     """Pocket VQ-VAE (two levels of codes)."""
@@ -49,7 +50,6 @@ class TrainVQVAE(Training):
     told: Literal["nothing", "clip", "blip"] = Field("nothing", description="Whose vectors of the picture condition it")
     latent: float = Field(0.8, ge=0, le=1, description="Share of the steps in which encoder and decoder stay the VQGAN's")
     settled: float = Field(0.2, ge=0, le=0.95, description="Share of the steps, the last ones, in which the codes stay")
-    alone: float = Field(0.5, ge=0, le=10, description="Weight of the picture that the top codes alone make")
     dead_below: float = Field(0.5, ge=0, le=100, description="Uses a step (moving average) under which a code is moved")
     scenes: Scenes = 80_000
     pictures: str = Field("", max_length=1000, description="Pictures instead of scenes: uint8 (n, 64, 64, 3) of numpy.save")
@@ -81,10 +81,10 @@ class TrainVQVAE(Training):
                 features = model.encoder(x)
                 vectors, codes, lost = model.learn(features, condition)
                 make, aim = (model.features, wanted(features).float()) if latent else (model.decode, x)
-                below = (vectors[1], None) if self.alone and not settled else (vectors[1],)
+                below = (vectors[1], None) if not settled else (vectors[1],)
                 error, *coarse = (F.mse_loss(make(vectors[0], bottom, condition).float(), aim) for bottom in below)
                 error, *coarse = (e / aim.var() if latent else e for e in (error, *coarse))
-            total = error + self.alone * sum(coarse) + (0 if settled else lost)
+            total = error + ALONE * sum(coarse) + (0 if settled else lost)
             optimiser.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
