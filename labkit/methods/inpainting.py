@@ -7,7 +7,7 @@ going back): after each step the latent outside the mask m is put back, as noisy
 
 A U-Net that was trained for in-painting takes 9 channels: z, m and the latent of the picture without its masked part. Both
 equal the pipeline for masks that end at cells of the latent (tested); where they do not, every cell that the mask touches is
-painted, and the kept part of the picture is laid over the result (`overlay`), so that not a pixel of it changes.
+painted, and the kept part of the picture is laid over the result, so that not a pixel of it changes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ class Inpainting(LatentDiffusion):
     picture: ImageInput = Field(..., description="The picture")
     mask: ImageInput = Field(..., description="White where to paint anew, black where to keep, of the picture's size")
     strength: float = Field(1.0, gt=0, le=1, description="Share of the steps that are run; 1: nothing of the old part is left")
-    overlay: bool = Field(True, description="Lay the kept part of the picture over the result, pixel by pixel")
 
     @model_validator(mode="after")
     def _mask_can_be_meant(self):
@@ -93,6 +92,6 @@ class Inpainting(LatentDiffusion):
             return m * z + (1 - m) * (z0 if last else scheduler.add_noise(z0, noise, course.times[k + 1:k + 2]))
 
         def finish(made: Tensor) -> Tensor:
-            return torch.where(anew.to(made) > 0, made, x.to(made)) if self.overlay else made
+            return torch.where(anew.to(made) > 0, made, x.to(made))
 
         return Start(course, z, rngs, size, notices, keep, beside, finish)
