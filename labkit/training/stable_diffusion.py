@@ -38,18 +38,19 @@ from labkit.world import world_hash
 SCHEDULER = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
              "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 CLEAN = ("flat", "comic", "watercolour", "oil")  # styles in which a subject has its own outline and colour
-WIDTHS, HEAD = (64, 96, 160), 32  # channels at 16, 8 and 4 cells; those of an attention's head
+HEAD = 32  # channels of an attention's head
 
 
 class TrainStableDiffusion(Training):
     """Pocket Stable Diffusion: its U-Net."""
 
-    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5}
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16}
 
     steps: Steps = 20_000
     batch: Batch = 32
     lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
     drop: float = Field(0.12, ge=0, le=0.9, description="Share of captions that are left out")
+    width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
     easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject and a clean style")
     scenes: Scenes = 40_000
     seed: Seed = 101
@@ -62,7 +63,7 @@ class TrainStableDiffusion(Training):
         tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = lab.fresh_copy("stable_diffusion").unet if self.warm else UNet2DConditionModel(**unet_config(vae, tower))
+            model = lab.fresh_copy("stable_diffusion").unet if self.warm else UNet2DConditionModel(**unet_config(vae, tower, self.width))
         model = model.to(device).train().requires_grad_(True)
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
@@ -98,14 +99,14 @@ class TrainStableDiffusion(Training):
                         self.preview_every, resume)
 
 
-def unet_config(vae, tower) -> dict:
+def unet_config(vae, tower, width: int) -> dict:
     """The U-Net's configuration for an autoencoder and a text tower: it attends to the text from the second level on."""
-    plain = ("Down", "Up")
-    down, up = ([f"{kind}Block2D"] + [f"CrossAttn{kind}Block2D"] * (len(WIDTHS) - 1) for kind in plain)
+    widths = [width, width * 3 // 2, width * 5 // 2]
+    down, up = ([f"{kind}Block2D"] + [f"CrossAttn{kind}Block2D"] * 2 for kind in ("Down", "Up"))
     side = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
     return {"sample_size": side, "in_channels": vae.config.latent_channels, "out_channels": vae.config.latent_channels,
-            "block_out_channels": list(WIDTHS), "layers_per_block": 1, "norm_num_groups": 8,
-            "cross_attention_dim": tower.config.hidden_size, "attention_head_dim": [w // HEAD for w in WIDTHS],
+            "block_out_channels": widths, "layers_per_block": 1, "norm_num_groups": 8,
+            "cross_attention_dim": tower.config.hidden_size, "attention_head_dim": [max(1, w // HEAD) for w in widths],
             "down_block_types": down, "up_block_types": up[::-1]}
 
 

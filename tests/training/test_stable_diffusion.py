@@ -84,7 +84,7 @@ def test_the_parts_fit_into_their_budget(missing):
 
     with torch.device("meta"):
         vae = AutoencoderKL(**autoencoder_config(lab.vqgan))
-        unet = UNet2DConditionModel(**unet_config(vae, Tower))
+        unet = UNet2DConditionModel(**unet_config(vae, Tower, TrainStableDiffusion().width))
     sizes = {"autoencoder": vae, "stable_diffusion": unet}
     for kind, net in sizes.items():
         assert sum(p.numel() for p in net.parameters()) * 2 <= KINDS[kind].megabytes * 1e6 - 50_000, kind
