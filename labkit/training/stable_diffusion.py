@@ -63,7 +63,8 @@ class TrainStableDiffusion(Training):
         tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = lab.fresh_copy("stable_diffusion").unet if self.warm else UNet2DConditionModel(**unet_config(vae, tower, self.width))
+            new = UNet2DConditionModel(**unet_config(vae, tower, self.width))
+        model = lab.fresh_copy("stable_diffusion").unet if self.warm else new
         model = model.to(device).train().requires_grad_(True)
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
