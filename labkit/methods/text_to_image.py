@@ -35,7 +35,7 @@ class Start:
     """Where a run begins, and what becomes of its latents z (n, C, h, w).
 
     keep    what is done to them after the k-th step, as in-painting does.  beside  channels that the U-Net sees beside them.
-    finish  pictures (n, 3, H, W) in [-1, 1] → those that are shown.
+    finish  pictures (n, 3, H, W) in [-1, 1] → those that are shown.  extras  of the first step.
     """
 
     way: Way
@@ -46,6 +46,7 @@ class Start:
     keep: Callable[[Tensor, int], Tensor] = lambda z, k: z
     beside: Tensor | None = None
     finish: Callable[[Tensor], Tensor] = lambda x: x
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class LatentDiffusion(Prompted, listed=False):
@@ -96,7 +97,7 @@ class LatentDiffusion(Prompted, listed=False):
                 return [to_pil((one + 1) / 2) for one in begun.finish(model.decode(shown)).cpu()]
 
             extras = {"notices": tuple(notices), "t": float(t), "alpha_bar": course.alpha_bar(k), "latent": z, "seen": x,
-                      "pictures": pictures} | ({"told": course.told} if k == 0 else {})
+                      "pictures": pictures} | ({"told": course.told, **begun.extras} if k == 0 else {})
             return Made({"noise": math.sqrt(1 - course.alpha_bar(k)), "lean": lean}, lambda: side_by_side(pictures()), extras)
 
         parts = {"now": now, "scheduler": Carried(scheduler, model.device), "rngs": begun.rngs}

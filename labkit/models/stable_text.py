@@ -7,6 +7,7 @@ that what the pocket CLIP knows of words, the U-Net need not learn.
 
 from __future__ import annotations
 
+import torch
 from tokenizers import Tokenizer, processors
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
@@ -26,7 +27,8 @@ def text_model(clip: PocketCLIP, tokenizer: PreTrainedTokenizerFast) -> CLIPText
         num_hidden_layers=c.text_layers, num_attention_heads=c.text_heads, max_position_embeddings=c.context_length,
         hidden_act="gelu", layer_norm_eps=clip.ln_final.eps, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
-    model = CLIPTextModel(config)
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and overwritten
+        model = CLIPTextModel(config)
     state = text_state(clip)
     # Some releases of transformers keep the tower one level down.
     prefix = "text_model." if any(key.startswith("text_model.") for key in model.state_dict()) else ""

@@ -350,3 +350,19 @@ def test_what_the_mask_keeps_is_kept_to_the_pixel(lab):
 def test_a_mask_that_cannot_be_meant_is_refused(bad, said):
     with pytest.raises(SpecError, match=said):
         Inpainting(prompt=PROMPT, picture=ImageInput.of(picture(), *SIZE), mask=ImageInput.of(bad, *bad.size))
+
+
+# Sketches
+
+def test_a_sketch_is_made_fit_first_where_that_is_asked_for(lab):
+    chalk = Image.new("RGB", (200, 100))
+    ImageDraw.Draw(chalk).line((150, 30, 180, 70), fill="white", width=4)
+    spec = ImageToImage(prompt=PROMPT, picture=ImageInput.of(chalk, 200, 100), steps=4, frame={"fit": "sketch"})
+    first, *_, last = spec.run(lab)
+    assert "turned into dark lines on white" in " ".join(first.extras["notices"]) and last.image.size == (16, 16)
+    assert list(first.extras["stages"]) == ["light", "polarity", "paper", "lines", "frame"] and "stages" not in last.extras
+    framed = first.extras["stages"]["frame"]
+    assert latent(spec.but(picture=ImageInput.of(framed, 16, 16), frame={"fit": "crop"}), lab).equal(last.extras["latent"])
+    for empty in ("white", "black", "red"):
+        with pytest.raises(SpecError, match="picture: sketch: is empty, or of one colour all over; draw lines"):
+            next(spec.but(picture=ImageInput.of(Image.new("RGB", (50, 50), empty), 50, 50)).run(lab))
