@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 import gradio as gr
 
 from labkit import methods
-from labkit.views.gradio import measure, workbench
+from labkit.views.gradio import handing, measure, workbench
 from labkit.views.gradio.app import LOCAL, Limits, blocks, main
 from labkit.views.gradio.markup import header
 from labkit.views.gradio.page import page_of, words_of
@@ -46,8 +46,9 @@ def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
         header(lab, "labkit studio", "Methods of the CLIP era, to play with.")
         with gr.Tabs():
             for name, panel in tabs(lab).items():
-                with gr.Tab(name):
+                with gr.Tab(name, id=name):
                     panel(lab, limits)
+        handing.connect()
     return demo
 
 

@@ -43,7 +43,7 @@ class GivenCode(Spec):
 class Inpaint(Spec):
     """A picture whose codes are kept outside a rectangle, which is widened to whole top cells."""
 
-    picture: ImageInput | None = Field(None, description="The picture; none: all is drawn")
+    picture: ImageInput | None = Field(None, description="The picture, cropped to the size that is drawn; none: all is drawn")
     left: float = Field(0.25, ge=0, le=1, description="Where the part that is painted anew begins, as a share of the width")
     upper: float = Field(0.25, ge=0, le=1, description="Likewise of the height, from above")
     right: float = Field(0.75, ge=0, le=1, description="Where it ends")
@@ -112,12 +112,8 @@ class PriorSampling(Prompted):
         grids = [tuple(p.config.grid) for p in priors]
         forced = [torch.full((1, *grid), -1) for grid in grids]
         if self.inpaint.picture is not None:
-            x = self.inpaint.picture.tensor() * 2 - 1
-            there = vqvae.grids(*x.shape[2:])[0]
-            if tuple(there) != grids[0]:
-                raise SpecError(f"inpaint.picture: {x.shape[3]} × {x.shape[2]} pixels have {there[1]} × {there[0]} top codes, "
-                                f"these priors draw {grids[0][1]} × {grids[0][0]}; make it with ImageInput.of(image, width, "
-                                "height)")
+            height, width = (n * vqvae.multiple for n in grids[0])
+            x = ImageInput.of(self.inpaint.picture.pil(), width, height).tensor() * 2 - 1
             with torch.no_grad():
                 codes = vqvae.encode_codes(x.to(next(vqvae.parameters()).device))
             anew = self.inpaint.anew(*grids[0])

@@ -15,6 +15,7 @@ COLOURS = ["red", "green", "blue", "black", "yellow", "white"]
 
 def lasso(page, canvas) -> None:
     """Drag round nearly all of a map."""
+    page.locator("iframe").scroll_into_view_if_needed()  # what is out of sight draws no frames
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]

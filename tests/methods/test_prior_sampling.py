@@ -119,14 +119,19 @@ def test_models_that_do_not_belong_together_are_refused(lab, monkeypatch, kind, 
     ({"given": ({"level": "top", "row": 8, "column": 0, "code": 1},)},
      "given: code 1 at row 8, column 0 is not of the top grid, 8 × 8"),
     ({"given": ({"level": "bottom", "row": 0, "column": 0, "code": 64},)}, "given: code 64 .* 64 codes, counted from 0"),
-    ({"inpaint": {"picture": ImageInput.of(Image.new("RGB", (32, 64)), 32, 64)}},
-     "inpaint.picture: 32 × 64 pixels have 4 × 8 top codes, these priors draw 8 × 8"),
     ({"inpaint": {"left": 0.8, "picture": ImageInput.of(Image.new("RGB", (64, 64)), 64, 64)}},
      "inpaint: .*left 0.8 to right 0.75"),
 ])
 def test_what_has_no_place_is_refused(lab, changes, message):
     with pytest.raises(SpecError, match=message):
         next(iter(spec(**changes).run(lab)))
+
+
+def test_a_picture_of_any_size_is_cropped_to_what_is_drawn(lab):
+    wide = Image.effect_noise((101, 70), 90).convert("RGB")
+    cropped = ImageInput.of(wide, 64, 64)
+    given = [{"inpaint": {"picture": one}} for one in (ImageInput.of(wide, 101, 70), cropped)]
+    assert pixels(spec(**given[0]).run(lab)) == pixels(spec(**given[1]).run(lab))
 
 
 def test_a_state_is_small_and_goes_on_from_either_level(lab):

@@ -216,10 +216,10 @@ def test_a_gradient_picture_goes_from_top_to_bottom(lab, monkeypatch):
     assert torch.allclose(steps, steps[:, :1].expand_as(steps), atol=1e-5) and steps.abs().max() > 0
 
 
-@pytest.mark.parametrize(("side", "value", "below", "above"), [("width", 17, 16, 18), ("height", 31, 30, 32)])
+@pytest.mark.parametrize(("side", "value", "below", "above"), [("width", 17, 16, 20), ("height", 31, 28, 32)])
 def test_a_canvas_that_f_does_not_divide_names_both_alternatives(lab, side, value, below, above):
     spec = spec_of(canvas={"width": 16, "height": 16, side: value})
-    with pytest.raises(SpecError, match=rf"canvas\.{side}: {value} is not a multiple .* f = 2; use {below} or {above}"):
+    with pytest.raises(SpecError, match=rf"canvas\.{side}: {value} is not a multiple .* f = 4; use {below} or {above}"):
         next(iter(spec.run(lab)))
 
 

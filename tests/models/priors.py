@@ -13,7 +13,7 @@ class BlockCodes(nn.Module):
     """A two-level code without training: the mean colours of 8 × 8 and of 4 × 4 pixels in four levels a channel, 64 codes
     each; the picture of codes is the mean of both. It answers as `labkit.models.vqvae.VQVAE` does."""
 
-    n_embed, sha256 = 64, "blocks"
+    n_embed, sha256, multiple = 64, "blocks", 8
 
     def __init__(self):
         super().__init__()

@@ -7,7 +7,7 @@ const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const maps = data.maps.map((m) => ({ title: m.title, worth: m.worth, xy: new Float32Array(bytes(m.xy).buffer), k: 1, x: 0, y: 0 }));
 const labels = data.labels.map((l) => ({ ...l, codes: new (l.wide ? Uint32Array : Uint16Array)(bytes(l.codes).buffer) }));
 const PLAIN = { name: "", names: ["points"], colours: ["#2b6cb0"], codes: new Uint16Array(n) };
-const state = { selected: new Uint8Array(n), count: 0, by: labels[0] || PLAIN, at: -1, shown: 0, moving: false };
+const state = { selected: new Uint8Array(n), count: 0, by: labels[0] || PLAIN, at: -1, shown: 0, moving: false, one: -1 };
 const PAGE = 60, NEAR = 260; // thumbnails a page of the gallery; points in sight up to which they are drawn as pictures
 
 // ---- pictures: sheets of thumbnails, made into addresses when one of them is first looked at
@@ -53,6 +53,7 @@ function fit(map) {
     if (x < x0) x0 = x; if (x > x1) x1 = x; if (y < y0) y0 = y; if (y > y1) y1 = y;
   }
   const w = map.canvas.clientWidth, h = map.canvas.clientHeight, margin = 34;
+  if (w <= 2 * margin || h <= 2 * margin + 16) return; // not laid out yet
   map.k = Math.min((w - 2 * margin) / (x1 - x0 || 1), (h - 2 * margin - 16) / (y1 - y0 || 1));
   map.fitted = map.k;
   map.x = w / 2 - (map.k * (x0 + x1)) / 2;
@@ -123,9 +124,12 @@ function draw(map) {
     }
   }
   g.globalAlpha = 1;
-  if (state.at >= 0) {
-    g.strokeStyle = "#111"; g.lineWidth = 2; g.beginPath();
-    g.arc(k * xy[2 * state.at] + x, y - k * xy[2 * state.at + 1], near ? side * 0.75 : r + 4, 0, 7); g.stroke();
+  for (const [i, ink] of [[state.one, "#0f766e"], [state.at, "#111"]]) {
+    if (i < 0) continue;
+    const px = k * xy[2 * i] + x, py = y - k * xy[2 * i + 1];
+    g.strokeStyle = ink; g.lineWidth = near ? 4 : 2; g.beginPath();
+    if (near) g.rect(px - side / 2 - 3, py - side / 2 - 3, side + 6, side + 6); else g.arc(px, py, r + 4, 0, 7);
+    g.stroke();
   }
   if (map.trail && map.trail.length > 1) {
     g.beginPath(); map.trail.forEach(([px, py], j) => (j ? g.lineTo(px, py) : g.moveTo(px, py))); g.closePath();
@@ -154,6 +158,13 @@ function select(hits, how = "only") {
   for (const i of hits) state.selected[i] = how === "less" ? 0 : 1;
   state.count = state.selected.reduce((a, b) => a + b, 0);
   list(); redraw();
+  if (state.count === 1) choose(state.list[0]);
+}
+function choose(i) { // one picture, of which the page around us is told
+  state.one = i;
+  for (const figure of $("gallery").children) figure.classList.toggle("one", Number(figure.dataset.i) === i);
+  redraw();
+  if (window.parent !== window) window.parent.postMessage({ chosen: i }, "*"); // a number is no secret
 }
 function chosen() { const out = []; for (let i = 0; i < n; i++) if (state.selected[i]) out.push(i); return out; }
 
@@ -199,6 +210,10 @@ function more() {
     figure.dataset.i = i; figure.title = data.names[i];
     thumb(make("div", figure, undefined, "thumb"), i);
     make("figcaption", figure, data.captions[i] || data.names[i]);
+    figure.classList.toggle("one", i === state.one);
+    figure.tabIndex = 0; figure.setAttribute("role", "button");
+    figure.onclick = () => choose(i);
+    figure.onkeydown = (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(i); } };
     figure.onmouseenter = () => { state.at = i; redraw(); };
     figure.onmouseleave = () => { state.at = -1; redraw(); };
   }

@@ -10,8 +10,10 @@ import argparse
 import contextlib
 import os
 import time
+from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, get_args
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported
@@ -69,11 +71,20 @@ def component(control: Control, limits: Limits, **options: Any) -> gr.components
     It hands on what was typed: the spec checks it, and says what is wrong in its own words.
     """
     made = _component(control, limits, **options)
-    if isinstance(made, gr.Image):
-        made.preprocess = lambda payload: payload and payload.path  # opened by `open_upload`, and never before
-    elif control.kind not in ("text", "images"):
-        made.preprocess = lambda payload: payload
+    if control.kind not in ("text", "images"):
+        made.__class__ = unread(type(made))
     return made
+
+
+@cache
+def unread(kind: type[gr.components.Component]) -> type[gr.components.Component]:
+    """The components of a kind, which hand on what the browser gave: of a picture its file, which `open_upload` opens and
+    nothing before. A class and no attribute, as Gradio makes a component anew for a visitor whenever an event passes it by."""
+    def preprocess(self, payload):
+        return payload and payload.path if isinstance(self, gr.Image) else payload
+
+    # Of the same name, by which the browser knows it; past Gradio's metaclass, which writes a .pyi beside a class's source.
+    return ABCMeta.__new__(type(kind), kind.__name__, (kind,), {"preprocess": preprocess, "__module__": __name__})
 
 
 def _component(control: Control, limits: Limits, **options: Any) -> gr.components.Component:

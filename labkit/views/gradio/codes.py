@@ -2,8 +2,10 @@
 
     Page(PriorSampling, …, extra=CodesPanel)
 
-Every cell is coloured by how uncertain the prior was there (entropy in bits). What is forced is the spec's field `given`, which
-has no control: it lies with the page's kept fields, as one that comes from a PNG does, and one run serves both.
+Every cell is coloured by how uncertain the prior was there (entropy in bits). A click on a grid, or on the picture itself,
+chooses the code under the pointer; another one is typed, or taken from a board of what the codes look like. What is forced is
+the spec's field `given`, which has no control: it lies with the page's kept fields, as one that comes from a PNG does, and one
+run serves both.
 """
 
 from __future__ import annotations
@@ -18,13 +20,24 @@ from labkit.methods.prior_sampling import LEVELS, GivenCode
 from labkit.spec import Method, SpecError, Step
 from labkit.views.gradio import app
 from labkit.views.gradio.app import PRIVATE
+from labkit.views.gradio.board import Board
 from labkit.views.gradio.markup import code_html
 
-SIDE = 320  # pixels of a grid's drawing
-ROOM = 32  # pixels that a code's number needs
+SIDE = 640  # pixels of a grid's drawing
+ROOM = 60  # pixels that a code's number needs
 GREY, FORCED, CHOSEN = (205, 205, 205), (230, 98, 44), (200, 20, 110)
 COLD, HOT = np.array([238.0, 246.0, 245.0]), np.array([15.0, 92.0, 92.0])
 NOTHING = {"grids": {}, "given": [], "cell": None}
+# Where a picture was clicked, as shares of its sides: a picture is fitted into its box, which may be larger, or wider.
+CLICKED = """document.addEventListener('click', (event) => {
+  const image = event.target.closest?.('#{at}picture img, #{at}top img, #{at}bottom img');
+  if (!image || !image.naturalWidth) return;
+  const box = image.getBoundingClientRect(), {naturalWidth: w, naturalHeight: h} = image;
+  const scale = Math.min(box.width / w, box.height / h);
+  const x = (event.clientX - box.left - (box.width - w * scale) / 2) / (w * scale);
+  const y = (event.clientY - box.top - (box.height - h * scale) / 2) / (h * scale);
+  if (x >= 0 && x < 1 && y >= 0 && y < 1) trigger('select', {on: image.closest('[id]').id.slice('{at}'.length), x, y});
+});"""
 
 
 class CodesPanel:
@@ -41,18 +54,23 @@ class CodesPanel:
                 with gr.Column(min_width=150):  # the caption above: a component's own label covers cells
                     gr.HTML(f'<div class="lk-note">{level.capitalize()} codes</div>')
                     self.images.append(gr.Image(show_label=False, format="png", interactive=False, buttons=[],
-                                                elem_id=f"{at}{level}"))
-        self.said = gr.HTML(code_html(None), elem_id=f"{at}cell")
+                                                elem_id=f"{at}{level}", elem_classes="lk-codes"))
+        self.said = gr.HTML(code_html(None), elem_id=f"{at}cell", js_on_load=CLICKED.replace("{at}", at))
         with gr.Row(equal_height=True):
             code = gr.Number(label="Code", precision=0, minimum=0, min_width=110, elem_id=f"{at}code-there")
             force = gr.Button("Force it", interactive=False, min_width=120, elem_id=f"{at}force")
             free = gr.Button("Free all", interactive=False, min_width=120, elem_id=f"{at}free")
+        self.board = board = Board(at, lab)
         self.force, self.free = force, free
-        self.outputs, self.again = [*self.images, self.last, self.said, force, free], self.round.change
-        quiet = {"show_progress": "hidden", **PRIVATE}
-        for k, image in enumerate(self.images):
-            image.select(self._chooser(k), self.last, [*self.images, self.last, self.said, code, force], **quiet)
-        force.click(self._forced, [self.last, code, kept, self.round], [kept, fresh, self.round], **quiet)
+        self.outputs = [*self.images, self.last, self.said, force, free, board.box]
+        self.again, quiet = self.round.change, {"show_progress": "hidden", **PRIVATE}
+        shown = {"inputs": [self.last, board.order], "outputs": [board.box, board.tiles], **quiet}
+        self.said.select(self._choose, self.last, [*self.images, self.last, self.said, code, force], **quiet).then(
+            self._laid, **shown)
+        board.order.input(self._laid, **shown)
+        into = [kept, fresh, self.round]
+        force.click(self._forced, [self.last, code, kept, self.round], into, **quiet)
+        board.tiles.select(self._picked, [self.last, kept, self.round], into, **quiet)
         free.click(lambda fields, n: ({k: v for k, v in fields.items() if k != "given"}, False, n + 1), [kept, self.round],
                    [kept, fresh, self.round], **quiet)
 
@@ -65,21 +83,32 @@ class CodesPanel:
         last = {"grids": grids, "given": [one.model_dump() for one in spec.given], "cell": None}
         return dict(zip(self.images, drawings(last), strict=True)) | {
             self.last: last, self.said: code_html(None, len(last["given"])), self.force: gr.update(interactive=False),
-            self.free: gr.update(interactive=bool(last["given"]))}
+            self.free: gr.update(interactive=bool(last["given"])), self.board.box: gr.update(visible=False)}
 
-    def _chooser(self, k: int):
-        def choose(last: dict, event: gr.SelectData):
-            codes = last["grids"][f"codes {LEVELS[k]}"]
-            rows, columns = codes.shape
-            row, column = (min(max(int(event.index[i] * n / SIDE), 0), n - 1) for i, n in ((1, rows), (0, columns)))
-            last = last | {"cell": [LEVELS[k], row, column]}
-            there = int(codes[row, column])
-            return (*drawings(last), last, code_html(cell_of(last), len(last["given"])), None if there < 0 else there,
-                    gr.update(interactive=True))
-        return choose
+    def _choose(self, last: dict, event: gr.EventData):
+        with app.plain_errors():
+            last = last | {"cell": pointed(last, event._data or {})}
+        level, row, column = last["cell"]
+        there = int(last["grids"][f"codes {level}"][row, column])
+        return (*drawings(last), last, code_html(cell_of(last), len(last["given"])), None if there < 0 else there,
+                gr.update(interactive=True))
+
+    def _laid(self, last: dict, order: str):
+        """The board beside the chosen cell."""
+        if not last["cell"]:
+            return gr.update(visible=False), ""
+        level, row, column = last["cell"]
+        return gr.update(visible=True), self.board.shown(level, int(last["grids"][f"codes {level}"][row, column]), order)
+
+    def _picked(self, last: dict, fields: dict, n: int, event: gr.EventData):
+        with app.plain_errors():
+            code = self.board.chosen(event)
+        return self._forced(last, code, fields, n)
 
     def _forced(self, last: dict, code: float | None, fields: dict, n: int):
         with app.plain_errors():
+            if not last["cell"]:
+                raise SpecError("cell: none is chosen; click one first")
             level, row, column = last["cell"]
             most = self.lab.vqvae.n_embed - 1
             if code is None or int(code) != code or not 0 <= code <= most:
@@ -88,6 +117,19 @@ class CodesPanel:
         here = (level, row, column)
         others = [g for g in fields.get("given", ()) if (g["level"], g["row"], g["column"]) != here]
         return fields | {"given": [*others, one]}, False, n + 1
+
+
+def pointed(last: dict, click: dict) -> list:
+    """[level, row, column] of the cell under a click: `on` a grid ("top", "bottom") or the "picture", where it is of the level
+    that was chosen last, the top one at first; `x` and `y` are shares of the sides. Raises `SpecError` on what is no click."""
+    on, x, y = click.get("on"), click.get("x"), click.get("y")
+    level = (last["cell"] or ["top"])[0] if on == "picture" else on
+    codes = last["grids"].get(f"codes {level}" if isinstance(level, str) else None)
+    if codes is None:
+        raise SpecError("cell: there are no codes there yet; run first")
+    if not all(isinstance(share, int | float) and 0 <= share < 1 for share in (x, y)):
+        raise SpecError("cell: that is outside of the picture; click on it")
+    return [level, int(y * codes.shape[0]), int(x * codes.shape[1])]
 
 
 def cell_of(last: dict) -> dict[str, Any]:
@@ -117,10 +159,10 @@ def drawing(last: dict, level: str) -> Image.Image:
         for (row, column), code in np.ndenumerate(codes):
             if code >= 0:
                 ink = "white" if heat[row, column, 0] > 0.5 else "black"
-                pen.text(((column + 0.5) * w, (row + 0.5) * h), str(code), ink, anchor="mm", font_size=13)
+                pen.text(((column + 0.5) * w, (row + 0.5) * h), str(code), ink, anchor="mm", font_size=25)
     marks = [(g["row"], g["column"], FORCED) for g in last["given"] if g["level"] == level]
     if last["cell"] and last["cell"][0] == level:
         marks.append((*last["cell"][1:], CHOSEN))
     for row, column, colour in marks:
-        pen.rectangle((column * w, row * h, (column + 1) * w - 1, (row + 1) * h - 1), outline=colour, width=3)
+        pen.rectangle((column * w, row * h, (column + 1) * w - 1, (row + 1) * h - 1), outline=colour, width=6)
     return image

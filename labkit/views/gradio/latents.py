@@ -1,5 +1,5 @@
-"""What the Latents page has below the map: the explorer, where points are selected by a lasso and seen in a gallery, and the
-same page as a file that works offline."""
+"""What the Latents page has below the map: the explorer, where points are selected by a lasso and seen in a gallery, one of
+them is chosen and sent to a method; and the same page as a file that works offline."""
 
 from __future__ import annotations
 
@@ -10,31 +10,66 @@ from typing import Any
 import gradio as gr
 
 from labkit.latents.projection import ProjectionResult
+from labkit.spec import SpecError
 from labkit.views.explorer.page import page
 from labkit.views.explorer.points import points_of
+from labkit.views.gradio import app, handing
+from labkit.views.gradio.app import PRIVATE
+from labkit.views.gradio.page import sentence_in
 
 HEIGHT = 640  # pixels of the explorer
 TITLE = "Latent space"
+NONE = "Click a picture in the gallery to choose it; it can be sent to a method."
+# The explorer shares no origin with this page: what it says is a message, and only its own window is listened to.
+HEARD = """window.addEventListener('message', (event) => {
+  const frame = element.querySelector('iframe');
+  if (frame && event.source === frame.contentWindow && Number.isInteger(event.data?.chosen))
+    trigger('select', {chosen: event.data.chosen});
+});"""
 
 
 class ExplorerPanel:
     """Components below a map. The explorer stands in a frame of its own, which may run its own script and reach nothing else:
-    neither this page nor its session."""
+    neither this page nor its session. It says which picture is chosen, and nothing but its number is taken from it."""
 
     def __init__(self, at: str):
         with gr.Row():
-            gr.HTML('<div class="lk-note">Draw a line around points on the map below: their pictures stand beside it.</div>')
-            self.download = gr.DownloadButton("Download as one HTML file, works offline", interactive=False,
+            gr.HTML('<div class="lk-note">Draw a line around points on the map below: their pictures stand beside it. As a '
+                    "file it works offline.</div>")
+            self.download = gr.DownloadButton("Download as one HTML file", interactive=False,
                                               elem_id=f"{at}download")
-        self.frame = gr.HTML(elem_id=f"{at}explorer")
-        self.outputs = [self.frame, self.download]
+        self.frame = gr.HTML(elem_id=f"{at}explorer", js_on_load=HEARD)
+        self.chosen, self.files = gr.State(None), gr.State([])
+        self.said = gr.HTML(chosen_html("", ""), elem_id=f"{at}chosen")
+        self.outputs = [self.frame, self.download, self.chosen, self.files, self.said]
+        handing.offer(gr.Column(elem_id=f"{at}shelf"), TITLE, [self.chosen], self._taken)
+        self.frame.select(self._choose, self.files, [self.chosen, self.said], show_progress="hidden", **PRIVATE)
 
-    def shown(self, result: ProjectionResult, folder: Path) -> dict[Any, Any]:
-        """The explorer of a map, and its file in `folder`."""
-        text = page(points_of(result, note=f"{len(result.names)} pictures"), TITLE)
+    def shown(self, result: ProjectionResult, folder: Path, files: list[str]) -> dict[Any, Any]:
+        """The explorer of a map of these files, and its file in `folder`. What a picture's recipe says of its prompt is its
+        caption."""
+        sentences = [sentence_in(file) for file in files]
+        text = page(points_of(result, sentences if any(sentences) else (), note=f"{len(result.names)} pictures"), TITLE)
         path = folder / "map.html"
         path.write_text(text, encoding="utf-8")
-        return {self.frame: framed(text), self.download: gr.update(value=str(path), interactive=True)}
+        return {self.frame: framed(text), self.download: gr.update(value=str(path), interactive=True), self.chosen: None,
+                self.files: [*zip(files, result.names, sentences, strict=True)], self.said: chosen_html("", "")}
+
+    def _choose(self, files: list, event: gr.EventData):
+        with app.plain_errors():
+            file, name, sentence = handing.numbered(event, "chosen", files)
+        return (file, sentence), chosen_html(name, sentence)
+
+    def _taken(self, chosen: tuple[str, str] | None) -> tuple[str, str]:
+        if chosen is None:
+            raise SpecError("picture: none is chosen; click one in the gallery beside the map")
+        return chosen
+
+
+def chosen_html(name: str, sentence: str) -> str:
+    """Which picture is chosen, and its sentence."""
+    told = f"Chosen: <b>{html.escape(name)}</b>" + (f", “{html.escape(sentence)}”" if sentence else "") if name else NONE
+    return f'<div class="lk-note">{told}</div>'
 
 
 def framed(text: str) -> str:

@@ -93,8 +93,9 @@ def code_html(cell: dict[str, Any] | None, forced: int = 0) -> str:
     """What is known of a chosen cell of a grid of codes (None: none is chosen), and how many codes are forced."""
     many = f" {forced} code{' is' if forced == 1 else 's are'} forced (orange frames)." * bool(forced)
     if cell is None:
-        return ('<div class="lk-note">Dark cells are where the model was unsure (entropy). Click a cell to see its code and to '
-                f"force another; the picture is drawn again, and what was drawn before that cell stays.{many}</div>")
+        return ('<div class="lk-note">Dark cells are where the model was unsure (entropy). Click a cell, or the picture, to '
+                "see the code there and to force another; the picture is drawn again, and what was drawn before that cell "
+                f"stays.{many}</div>")
     there = "no code is drawn yet" if cell["codes"] < 0 else (
         f"code <b>{cell['codes']}</b>, " + ("forced; " if cell["forced"] else "drawn; ")
         + f"it cost {cell['bits']:.1f} bits, entropy {cell['entropy']:.1f} bits")

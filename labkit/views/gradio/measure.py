@@ -9,6 +9,7 @@ A page made by hand (`apps/similarity.py`) may do more: draw patches, show a row
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 import gradio as gr
 
 from labkit.spec import Measure, SpecError
+from labkit.text import plain
 from labkit.views.controls import Control, fields, other_arguments, pictures_argument
 from labkit.views.controls import build as build_spec
-from labkit.views.gradio import app
+from labkit.views.gradio import app, handing
 from labkit.views.gradio.app import COMPUTE, LOCAL, Limits
 from labkit.views.gradio.markup import drawn, header, notices_html, shown
 from labkit.views.gradio.page import documented, flat_of, groups_of, labels_of, name_of, opened, pairs, words_of
@@ -50,10 +52,11 @@ def notices_of(result: Any) -> list[str]:
     return list(notices)
 
 
-def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: Callable[[str], Any] | None = None) -> None:
-    """The page's components and events, in the surrounding layout. It takes up to `most` pictures; `extra` makes, of a prefix
-    of element ids, what stands below: something with `outputs` and
-    `shown(result, folder)` → {component: value}, which may write files into the folder."""
+def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: Callable[[str], Any] | None = None,
+          title: str = "") -> None:
+    """The page's components and events, in the surrounding layout. It takes up to `most` pictures; `title` is the page's, the
+    measure's name unless given; `extra` makes, of a prefix of element ids, what stands below: something with `outputs` and
+    `shown(result, folder, files)` → {component: value}, which may write files into the folder, and is told the pictures'."""
     controls = {control.name: control for control in fields(measure)}
     made: dict[str, gr.components.Component] = {}
     at, labels, wanted = f"{name_of(measure)}-", labels_of(measure), pictures_argument(measure)
@@ -78,7 +81,7 @@ def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: 
                 asked = Control(wanted, wanted, "images", required=True, description="The pictures to look at")
                 gallery = app.component(asked, limits, label=wanted.replace("_", " ").capitalize(), height=260,
                                         elem_id=f"{at}pictures")
-            put_rows(pairs([n for n in controls if "__" not in n and n not in made]), min_width=150)
+            put_rows(pairs([n for n in controls if "__" not in n and n not in made]), min_width=260)
             for title, rows in groups_of(controls, set(made)):
                 with gr.Accordion(title, open=False):
                     put_rows(rows, min_width=150)
@@ -102,13 +105,18 @@ def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: 
             raise SpecError(f"{wanted}: give 1 to {most} pictures; got {len(pictures[wanted])}")
         spec = build_spec(measure, flat)
         limits.check(flat_of(spec))
+        if wanted and "names" in inspect.signature(measure.compute).parameters:
+            pictures["names"] = names_of(files_in(values))
         return computed(spec, lab, **pictures)
+
+    def files_in(values) -> list[str]:
+        return [file for file, _ in values[order.index(asked)] or ()] if wanted else []
 
     def show(stopped, *values):
         result = look(*values)
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
             yield {figure: drawn(result.figure()), said: notices_html(notices_of(result)), table: tabled(result),
-                   **(below.shown(result, Path(folder)) if below else {})}
+                   **(below.shown(result, Path(folder), files_in(values)) if below else {})}
 
     def run_api(*values):
         with app.plain_errors(), queue.turn():
@@ -118,10 +126,21 @@ def panel(measure: type[Measure], lab, limits: Limits, most: int = MOST, extra: 
     inputs = [made[control.name] for control in order]
     outputs = [figure, said, table, *(below.outputs if below else [])]
     wire(run, show, inputs, outputs, line, show_progress="full", show_progress_on=[figure])
+    if wanted:
+        handing.receive(title or words_of(measure)[0], "Look", line, {wanted.capitalize(): (gallery, True)})
     documented(run_api, f"{words_of(measure)[1].rstrip('.')}: a figure, a table and notices.", order)
     api, picture, rows, facts = (gr.Button(visible=False), gr.Image(visible=False, format="png"), gr.Dataframe(visible=False),
                                  gr.JSON(visible=False))  # fmt: skip
     api.click(run_api, inputs, [picture, rows, facts], api_name=name_of(measure), **COMPUTE)
+
+
+def names_of(files: list[str]) -> list[str]:
+    """What files are called where their pictures are named: as the visitor has it, what comes twice numbered."""
+    names, out = [plain(Path(file).name) for file in files], []
+    for k, name in enumerate(names):
+        before = names[:k].count(name)
+        out.append(f"{name} ({before + 1})" if before else name)
+    return out
 
 
 def tabled(result: Any):

@@ -44,6 +44,14 @@ CSS = """
 .lk-inside figcaption { font-size: .75rem; margin-top: .2rem; color: var(--body-text-color-subdued); }
 .lk-picture { max-width: 402px; margin: 0 auto; }
 .lk-picture .image-frame img, .lk-picture img { width: 100% !important; height: 100% !important; object-fit: contain; }
+.lk-codes img { width: 100% !important; height: 100% !important; object-fit: contain; cursor: crosshair; }
+.lk-codes .icon-button-wrapper { display: none; }
+.lk-board { display: grid; gap: 2px; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); padding: 2px;
+  max-height: 300px; overflow-y: auto; }
+.lk-board button { aspect-ratio: 1; padding: 0; border-radius: 2px; cursor: pointer; background-image: var(--sheet);
+  background-size: calc(100% * var(--columns)) calc(100% * var(--rows)); image-rendering: pixelated; }
+.lk-board button:hover, .lk-board button:focus-visible { outline: 2px solid var(--primary-600); }
+.lk-board button.there { outline: 2px solid #c8146e; }
 .lk-pixels img { image-rendering: pixelated; }
 .lk-progress { min-height: 2.2rem; padding: 0 .1rem; }
 .lk-bar { height: 6px; border-radius: 3px; overflow: hidden; background: var(--border-color-primary); }
@@ -91,5 +99,12 @@ CSS = """
   color: var(--body-text-color); background: color-mix(in srgb, var(--body-text-color) 7%, transparent); }
 .lk-why { font-size: .85rem; line-height: 1.45; }
 .lk-why small, .lk-why q { color: var(--body-text-color-subdued); }
+.lk-places { display: flex; flex-wrap: wrap; gap: .35rem .45rem; align-items: center; font-size: .85rem;
+  padding: .25rem .1rem; }
+.lk-places > span { color: var(--body-text-color-subdued); }
+.lk-places button { font-size: .85rem; font-weight: 500; line-height: 1.4; padding: .2rem .75rem; border-radius: 1rem;
+  border: 1px solid var(--border-color-primary); cursor: pointer;
+  background: var(--button-secondary-background-fill); color: var(--body-text-color); }
+.lk-places button:hover, .lk-places button:focus-visible { border-color: var(--primary-600); color: var(--primary-700); }
 .lk-quiet { border: none !important; background: none !important; box-shadow: none !important; padding: 0 !important; }
 """

@@ -17,8 +17,8 @@ from gradio.context import Context
 
 from labkit.image import read_recipe
 from labkit.runs.result import Result
-from labkit.spec import MAX_SEED
-from labkit.views.gradio import app
+from labkit.spec import MAX_SEED, SpecError
+from labkit.views.gradio import app, handing
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.gradio.markup import curve_html, header, notices_html, progress_html, shown
 from labkit.views.gradio.page import (
@@ -35,6 +35,7 @@ from labkit.views.gradio.page import (
     pairs,
     received,
     restored,
+    sentence_in,
     spec_from,
     words_of,
 )
@@ -85,7 +86,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
     prompted, seeded = page.method.has("prompt"), page.method.has("seed")
 
     def put(name: str, **options) -> None:
-        options = {"label": page.labels.get(name, controls[name].label), "info": page.info(name), "value": defaults[name],
+        options = {"label": label(page, name), "info": page.info(name), "value": defaults[name],
                    "elem_id": f"{at}control-{name}"} | options  # fmt: skip
         if name.rpartition("__")[2] in SIZES and controls[name].kind == "int":
             options["step"] = GRAIN
@@ -110,13 +111,15 @@ def panel(page: Page, lab, limits: Limits) -> None:
                             api_visibility="private")
         with gr.Column(elem_classes="lk-out"):
             small = lab.draws_with_pocket(page.method.needs)
-            picture = gr.Image(show_label=False, format="png", height=400, interactive=False, elem_id=f"{at}picture",
-                               buttons=["fullscreen"], elem_classes=["lk-picture", *["lk-pixels"] * small])
+            picture = gr.Image(show_label=False, type="filepath", image_mode=None, format="png", height=400,
+                               interactive=False, elem_id=f"{at}picture", buttons=["fullscreen"],
+                               elem_classes=["lk-picture", *["lk-pixels"] * small])
             line = gr.HTML(progress_html(Result(None), "Ready."), elem_id=f"{at}status")
             inside, notices, verdict, curve = (gr.HTML(elem_id=at + name, elem_classes="lk-hollow")
                                                for name in ("inside", "notices", "verdict", "curve"))
             below = gr.Column(visible=bool(page.extra))
             download = gr.DownloadButton("Download PNG with its recipe", interactive=False, elem_id=f"{at}download")
+            shelf = gr.Accordion("Go on from this picture", open=False, elem_id=f"{at}shelf")
             with gr.Accordion("Make it again in a notebook", open=False):
                 code = gr.Code(language="python", show_label=False, interactive=False, elem_id=f"{at}code", lines=6)
         with gr.Column(elem_classes="lk-knobs"):
@@ -209,7 +212,25 @@ def panel(page: Page, lab, limits: Limits) -> None:
         initial, follow = made[page.start[0]], [made[name] for name in page.uploaded]
         initial.upload(lambda: answer(page.uploaded.values()), None, follow, **quiet)
         initial.clear(lambda: answer(controls[name].default for name in page.uploaded), None, follow, **quiet)
+    handing.offer(shelf, page.title, [picture], found)
+    taking = {label(page, name): name for name, control in controls.items() if control.kind in ("image", "images")}
+    follows = {made[name]: value for name, value in page.uploaded.items()}
+    handing.receive(page.title, page.verb, line,
+                    {called: (made[name], controls[name].kind == "images") for called, name in taking.items()},
+                    made.get("prompt"), {called: follows for called, name in taking.items() if name in page.start[:1]})
     endpoints(page, lab, limits, made)
+
+
+def label(page: Page, name: str) -> str:
+    """What a control is called on the page."""
+    return page.labels.get(name, page.controls[name].label)
+
+
+def found(picture: str | None) -> tuple[str, str]:
+    """The picture on the page, a file, and the sentence in its recipe. Raises `SpecError` where there is none yet."""
+    if picture is None:
+        raise SpecError("picture: there is none yet; run first")
+    return picture, sentence_in(picture)
 
 
 def answer(values):
@@ -223,4 +244,5 @@ def build(page: Page, lab, limits: Limits = LOCAL) -> gr.Blocks:
     with app.blocks(f"labkit: {page.title.lower()}") as demo:
         header(lab, page.title, page.words)
         panel(page, lab, limits)
+        handing.connect()
     return demo
