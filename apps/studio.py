@@ -26,8 +26,9 @@ from labkit.views.gradio.markup import header
 from labkit.views.gradio.page import page_of, words_of
 
 
-def tabs() -> dict[str, Callable]:
-    """Title → panel(lab, limits): the apps in their places, then methods and measures by name."""
+def tabs(lab) -> dict[str, Callable]:
+    """Title → panel(lab, limits): the apps in their places, then methods and measures by name, as far as the lab has models for
+    them."""
     names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
     apps = [app for app in (import_module(f"apps.{name}") for name in names if name != "studio") if hasattr(app, "PLACE")]
     found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)}
@@ -35,6 +36,7 @@ def tabs() -> dict[str, Callable]:
     some = {method: partial(workbench.panel, page_of(method)) for method in map(methods.load, methods.names())}
     measures = (found.load() for found in methods.measures().values())
     some |= {spec: partial(measure.panel, spec) for spec in measures if measure.offered(spec)}
+    some = {spec: panel for spec, panel in some.items() if lab.serves(spec.needs)}
     return found | {words_of(spec)[0]: panel for spec, panel in some.items() if spec not in have}
 
 
@@ -43,7 +45,7 @@ def build(lab, limits: Limits = LOCAL) -> gr.Blocks:
     with blocks("labkit studio") as demo:
         header(lab, "labkit studio", "Methods of the CLIP era, to play with.")
         with gr.Tabs():
-            for name, panel in tabs().items():
+            for name, panel in tabs(lab).items():
                 with gr.Tab(name, id=name):
                     panel(lab, limits)
         handing.connect()

@@ -40,6 +40,9 @@ class Kind:
     convert     "module:name" of the published layout that becomes ours (a `labkit.models.convert.Original`), or "".
     full        full-size models; `build` "module:function" of such a name → the bare model, for comparing keys and shapes.
     expects     the pictures that the full-size ones take.
+    pocket      whether pocket weights are shipped; without, a lab has to be given a name.
+    place       of the pocket weights below data/models, where it is not NAME.safetensors: in a model's folder.  completes
+                "module:function" of that model's folder, called when weights were put there.
     """
 
     name: str
@@ -60,6 +63,14 @@ class Kind:
     full: tuple[Full, ...] = ()
     build: str = ""
     expects: str = "RGB in [-1, 1]"
+    pocket: bool = True
+    place: str = ""
+    completes: str = ""
+
+    @property
+    def home(self) -> str:
+        """Where its pocket weights lie, or would lie, below data/models."""
+        return self.place or f"{self.name}.safetensors"
 
     def loaded(self, name: str, device: Any = "cpu", bf16: bool = False) -> Any:
         """The model of a name or file, as a lab serves it."""
@@ -167,6 +178,22 @@ _ALL = (
          megabytes=2.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
          evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),
+    Kind("autoencoder", "Pocket autoencoder of Stable Diffusion",
+         "diffusers' `AutoencoderKL`, which began as the pocket VQGAN (`labkit/models/autoencoder.py`)",
+         "It has seen the picture world's 64-pixel scenes only. Its latents are what the U-Net beside it learned: new weights, "
+         "a new U-Net.", megabytes=2, draws=True, pocket=False, load="labkit.models.autoencoder:load_autoencoder",
+         models=(("", "diffusers:AutoencoderKL"),), training="labkit.training.autoencoder:TrainAutoencoder",
+         place="stable_diffusion/vae/diffusion_pytorch_model.safetensors",
+         completes="labkit.training.pocket_pipeline:complete"),
+    Kind("stable_diffusion", "Pocket Stable Diffusion",
+         "diffusers' and transformers' own parts: `AutoencoderKL`, `UNet2DConditionModel`, `CLIPTextModel` "
+         "(`labkit/models/stable_diffusion.py`)",
+         "It reads the words of the picture world and no others. No safety checker is loaded: nobody looks at what is drawn.",
+         megabytes=16, draws=True, pocket=False, load="labkit.clip.stable_diffusion:load_stable_diffusion",
+         models=(("", "diffusers:UNet2DConditionModel"),), training="labkit.training.stable_diffusion:TrainStableDiffusion",
+         place="stable_diffusion/unet/diffusion_pytorch_model.safetensors",
+         completes="labkit.training.pocket_pipeline:complete",
+         help="Stable Diffusion: a folder in diffusers' layout, a .safetensors file, or as in stabilityai/sd-turbo"),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 

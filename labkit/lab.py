@@ -25,7 +25,7 @@ class Lab:
 
     def __init__(self, device: str | torch.device | None = None, precision: str = "auto", **names: str | None):
         """Names of models by kind, "pocket" unless given. `precision` of CLIP's image tower: "fp32", "bf16" or "auto", which is
-        bf16 where the processor multiplies in it. Raises `SpecError` on a kind that there is not."""
+        bf16 where the processor gains by it. Raises `SpecError` on a kind that there is not."""
         if unknown := [kind for kind in names if kind not in KINDS]:
             raise SpecError(f"{unknown[0]}: a lab has no such kind of model; it has {', '.join(KINDS)}")
         given = {kind: name for kind, name in names.items() if name is not None}
@@ -71,6 +71,10 @@ class Lab:
             if progress and kind not in self._models:
                 progress(f"loading {kind} ({self.names[kind]})")
             self.model(kind)
+
+    def serves(self, kinds: Iterable[str]) -> bool:
+        """Whether there is a model of each of these kinds: one that was named, or pocket weights that are shipped."""
+        return all(KINDS[k].pocket or self.names[k] != "pocket" for k in kinds)
 
     @property
     def pocket(self) -> bool:

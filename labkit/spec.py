@@ -182,7 +182,7 @@ class Training(Method, listed=False):
     lr: Rate = 1e-3
     scenes: Scenes = 100_000
     warm: bool = Field(False, description="Start from the shipped weights (a warm start)")
-    precision: Precision = Field("auto", description="auto: bf16 where the processor multiplies in it, else fp32")
+    precision: Precision = Field("auto", description="auto: bf16 where the processor gains by it, else fp32")
     seed: Seed = 1
     preview_every: PreviewEvery = 250
 

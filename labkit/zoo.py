@@ -76,18 +76,20 @@ def entries() -> list[Entry]:
     """Every model of the registry: the pocket models found in `data/models`, then the full-size ones."""
     full = [Entry(f.name, kind.name, (f.source,), f.sha256, f.size, "MIT", kind.expects)
             for kind in KINDS.values() for f in kind.full]
-    return [_pocket_entry(path) for path in sorted(data_path("models").glob("*.safetensors"))] + full
+    placed = {data_path("models", kind.place): kind.name for kind in KINDS.values() if kind.place}
+    shipped = {path: path.stem for path in sorted(data_path("models").glob("*.safetensors"))}
+    return [_pocket_entry(*found) for found in {**shipped, **placed}.items() if found[0].is_file()] + full
 
 
-def _pocket_entry(path: Path) -> Entry:
+def _pocket_entry(path: Path, name: str) -> Entry:
     try:
         about = read_metadata(path)
     except WeightsError:
         about = {}  # listed all the same: whoever loads it gets the error, others are not in its way
     return Entry(
-        name=path.stem,
-        kind=about.get("kind", path.stem),
-        sources=(f"models/{path.name}",),
+        name=name,
+        kind=about.get("kind", name),
+        sources=(path.relative_to(data_path()).as_posix(),),
         sha256=None,
         size=path.stat().st_size,
         licence=about.get("licence", "MIT"),
@@ -106,7 +108,7 @@ def entry(kind: str | None, name: str) -> Entry:
     if wanted in of_kind:
         return of_kind[wanted]
     if name == "pocket" and kind:
-        missing = data_path("models", f"{kind}.safetensors")
+        missing = data_path("models", KINDS[kind].home if kind in KINDS else f"{kind}.safetensors")
         raise WeightsNotFound(
             f"the pocket model {kind!r} is missing: {missing} does not exist; "
             f"`python -m labkit train {kind}` makes it"

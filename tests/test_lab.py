@@ -13,6 +13,7 @@ from labkit import kinds
 from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.precision import resolved
 from labkit.spec import SpecError
 from tests.conformance import TinyLab, assert_same, condition
 
@@ -102,6 +103,18 @@ def test_a_picture_is_a_pocket_model_s_by_what_made_it():
     lab = Lab(clip="a", vqgan="b", device="cpu")
     assert not lab.draws_with_pocket(("guide", "vqgan")) and lab.draws_with_pocket(("guide", "diffusion", "perceptual"))
     assert lab.draws_with_pocket(("gan",)) and not lab.draws_with_pocket(("judge", "perceptual")), "these look"
+
+
+@pytest.mark.parametrize(("told", "products", "tiles", "intel", "precision"), [
+    ("AVX512", True, False, False, "bf16"), ("AVX512", True, False, True, "fp32"), ("AVX512", True, True, True, "bf16"),
+    ("AVX512", False, False, False, "fp32"), ("AVX2", True, True, False, "fp32"), ("DEFAULT", False, False, False, "fp32"),
+])
+def test_auto_is_bf16_where_the_processor_gains_by_it(monkeypatch, told, products, tiles, intel, precision):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: told)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: products)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr("labkit.precision._intel", lambda: intel)
+    assert resolved("auto", "cpu") == precision and resolved("bf16", "cpu") == "bf16"
 
 
 def test_a_bad_precision_is_named():

@@ -55,9 +55,9 @@ def course(log: str | Path, points: int = 40) -> list[list[float]]:
 
 def write_card(name: str, measured: dict[str, pd.DataFrame | dict[str, float]], command: str) -> Path:
     """Write `data/models/NAME.md`; `measured` maps headings to tables or single figures."""
-    path = data_path("models", f"{name}.safetensors")
-    tensors, about = zoo.load_tensors(path)
     kind = KINDS[name]
+    path = data_path("models", kind.home)
+    tensors, about = zoo.load_tensors(path)
     size = sum(t.numel() for t in tensors.values())
     lines = [f"# {kind.title}", "", f"{kind.what}.", "",
              f"- **Parameters and buffers**: {size:,}, stored as fp16 safetensors, {path.stat().st_size / 1e6:.1f} MB, "

@@ -45,7 +45,7 @@ class PixelSNAILConfig:
     blocks: int = 2
     gates: int = 3
     heads: int = 4
-    kernel: tuple[int, int] = (3, 3)
+    kernel: tuple[int, int] = (2, 3)
 
     def __post_init__(self) -> None:
         for name in ("n_embed", "embed", "channels", "blocks", "gates"):

@@ -147,17 +147,20 @@ class VQVAE(nn.Module):
         bottom, bottom_codes, lost_bottom = quantise(1, self.to_bottom(torch.cat([told, low.to(told)], dim=1)).float())
         return (top, bottom), (top_codes, bottom_codes), (lost_top, lost_bottom)
 
-    def features(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Quantised vectors of both levels → what the decoder reads (B, z_channels, H/4, W/4)."""
-        return self.decode_both(self._told(2, torch.cat([self.up(top), bottom.to(top)], dim=1), condition))
+    def features(self, top: Tensor, bottom: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """Quantised vectors of both levels, or of the top alone → what the decoder reads (B, z_channels, H/4, W/4)."""
+        up = self.up(top)
+        bottom = torch.zeros_like(up) if bottom is None else bottom.to(top)
+        return self.decode_both(self._told(2, torch.cat([up, bottom], dim=1), condition))
 
-    def decode(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Quantised vectors of both levels → pictures, not clamped."""
+    def decode(self, top: Tensor, bottom: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """Quantised vectors of both levels, or of the top alone → pictures, not clamped."""
         return self.decoder(self.features(top, bottom, condition))
 
-    def decode_codes(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Codes of both levels → pictures, not clamped."""
-        return self.decode(lookup(self.codebook(0), top), lookup(self.codebook(1), bottom), condition)
+    def decode_codes(self, top: Tensor, bottom: Tensor | None, condition: Tensor | None = None) -> Tensor:
+        """Codes of both levels, or of the top alone → pictures, not clamped."""
+        fine = None if bottom is None else lookup(self.codebook(1), bottom)
+        return self.decode(lookup(self.codebook(0), top), fine, condition)
 
     def learn(self, features: Tensor, condition: Tensor | None = None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         """In training: the encoder's features → quantised vectors and codes of both levels, and the sum of their commitment

@@ -7,6 +7,7 @@ store keeps one sentence's vector with each record (`StoredCodes`), and refuses 
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from labkit.latents.codes import CodeStore, StoreError
 from labkit.latents.dataset import CodeDataset
 from labkit.models import load
 from labkit.models.pixelsnail import condition_of
+from labkit.spec import SpecError
 from labkit.text import plain
 from labkit.training.bank import SceneBank
 from labkit.world import caption
 
 BATCH = 250
+PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 
 
 class BankCodes:
@@ -34,6 +37,20 @@ class BankCodes:
 
     def __len__(self) -> int:
         return len(self.bank)
+
+    @cached_property
+    def easy(self) -> np.ndarray:
+        """The scenes of one subject in a plain style."""
+        scenes = map(self.bank.scene, range(len(self)))
+        return np.flatnonzero([len(s.subjects) == 1 and s.style in PLAIN for s in scenes])
+
+    def draw(self, rng: np.random.Generator, n: int, easy: bool = False) -> np.ndarray:
+        """n scenes by chance, of all or of the easy ones. Raises `SpecError` where the bank is too small to have any."""
+        if not easy:
+            return rng.integers(len(self), size=n)
+        if not len(self.easy):
+            raise SpecError(f"easy: none of the {len(self)} scenes is of one subject in a plain style; raise scenes")
+        return rng.choice(self.easy, size=n)
 
     def told(self, index, rng: np.random.Generator) -> Tensor:
         """A sentence's vector for each of these scenes, (B, D)."""
@@ -62,6 +79,10 @@ class StoredCodes:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def draw(self, rng: np.random.Generator, n: int, easy: bool = False) -> np.ndarray:
+        """n records by chance; what is easy of them is not known."""
+        return rng.integers(len(self), size=n)
 
     def told(self, index, rng: np.random.Generator) -> Tensor:
         """The vectors of these records, (B, D); nothing is drawn."""
@@ -102,18 +123,3 @@ def bank_codes(vqvae: nn.Module, bank: SceneBank) -> tuple[Tensor, Tensor]:
             np.savez(file, top=levels[0], bottom=levels[1])
     with np.load(path) as stored:
         return tuple(torch.from_numpy(stored[level].astype(np.int64)) for level in ("top", "bottom"))
-
-
-def usual_bottom(top: Tensor, bottom: Tensor, n_top: int, n_bottom: int) -> Tensor:
-    """For each top code the likeliest bottom code at each of its four cells, (n_top, 2, 2): what stands in for a bottom level
-    where only the top is drawn. From codes (N, h, w) and (N, 2h, 2w)."""
-    n, h, w = top.shape
-    quarters = bottom.view(n, h, 2, w, 2).permute(2, 4, 0, 1, 3).flatten(2)  # (2, 2, N · h · w)
-    counts = [torch.bincount(top.flatten() * n_bottom + q, minlength=n_top * n_bottom) for q in quarters.flatten(0, 1)]
-    return torch.stack(counts).view(4, n_top, n_bottom).argmax(2).T.view(n_top, 2, 2)
-
-
-def spread_out(table: Tensor, top: Tensor) -> Tensor:
-    """Bottom codes (N, 2h, 2w) of top codes (N, h, w) by such a table."""
-    n, h, w = top.shape
-    return table[top].permute(0, 1, 3, 2, 4).reshape(n, 2 * h, 2 * w)

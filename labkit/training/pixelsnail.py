@@ -8,6 +8,8 @@ share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code
 know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
 draw from the global generator.
 
+For the first steps (`easy`) the scenes are those of one subject in a plain style, which say little but what the sentence says.
+
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
 
@@ -30,7 +32,7 @@ from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bi
 from labkit.precision import autocast
 from labkit.spec import Batch, Rate, Scenes, Seed, SpecError, Steps, Training
 from labkit.training.bank import scene_bank
-from labkit.training.codes import BankCodes, StoredCodes, spread_out, usual_bottom
+from labkit.training.codes import BankCodes, StoredCodes
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
@@ -51,6 +53,7 @@ class TrainPrior(Training):
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, and on top one of attention")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
+    easy: float = Field(0.0, ge=0, le=1, description="Share of the steps, the first ones, on one subject in a plain style")
     store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
 
@@ -69,7 +72,7 @@ class TrainPrior(Training):
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(500, self.steps // 10 + 1)))
-            index = rng.np.integers(len(data), size=self.batch)
+            index = data.draw(rng.np, self.batch, i < self.easy * self.steps)
             e = data.told(index, rng.np).to(device)
             keep = (torch.rand(self.batch, generator=rng.torch) >= self.drop).to(device)
             true, *above = (codes[level][index] for level in range(self.level, -1, -1))
@@ -96,6 +99,9 @@ class TrainPrior(Training):
         kind = lab.model(self.kind).config.condition if self.warm else CONDITION
         if not self.store:
             return BankCodes(lab, scene_bank("train", self.scenes), kind)
+        if self.easy:
+            raise SpecError(f"easy: {self.easy:g} asks for plain scenes, but a code store does not say what its pictures show; "
+                            "use 0, or leave store out")
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
             raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
@@ -118,6 +124,7 @@ class TrainPrior(Training):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)
             begin_alike(model.embedding.weight, lab.vqvae.codebook(self.level))
+            begin_alike(model.head.weight, lab.vqvae.codebook(self.level), self.channels**-0.5)
             if self.level:
                 begin_alike(model.coarser.weight, lab.vqvae.codebook(self.level - 1))
         model.measure(some)
@@ -138,11 +145,12 @@ class TrainPriorBottom(TrainPrior):
 
 
 @torch.no_grad()
-def begin_alike(embedding: Tensor, codebook: Tensor) -> None:
-    """Codes (K, D) that look alike begin with alike embeddings (K, C), of variance about 1: which are, need not be learned."""
-    codebook = codebook.to(embedding)
+def begin_alike(weight: Tensor, codebook: Tensor, spread: float = 1.0) -> None:
+    """Let the rows (K, C) of codes (K, D) that look alike begin alike, with numbers of about this spread: which are, then need
+    not be learned."""
+    codebook = codebook.to(weight)
     alike = (codebook - codebook.mean(0)) / codebook.std(0).clamp_min(1e-6)
-    embedding.copy_(alike @ torch.randn(codebook.shape[1], embedding.shape[1]) / codebook.shape[1] ** 0.5)
+    weight.copy_(spread * alike @ torch.randn(codebook.shape[1], weight.shape[1]) / codebook.shape[1] ** 0.5)
 
 
 def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> Tensor:
@@ -153,8 +161,8 @@ def misread(codes: Tensor, share: float, n_embed: int, rng: torch.Generator) -> 
 
 @torch.no_grad()
 def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) -> Image.Image:
-    """The last pictures of the data, and below each what is drawn for its sentence, twice. Of the top level with the bottom
-    codes that usually lie under such top codes; of the bottom level under the picture's own top codes."""
+    """The last pictures of the data, and below each what is drawn for its sentence, twice: of the top level as the picture that
+    top codes alone make; of the bottom level under the picture's own top codes."""
     n, device = min(SHOWN, len(data)), next(vqvae.parameters()).device
     x, e = data.shown(n)
     e = e.to(device).repeat(2, 1)
@@ -162,7 +170,6 @@ def sheet(model: PixelSNAIL, vqvae: nn.Module, data: BankCodes | StoredCodes) ->
     if model.config.coarser:
         bottom = sample_codes(model, Draw(guidance=1), luck, e, top).codes
     else:
-        top = sample_codes(model, Draw(), luck, e).codes
-        bottom = spread_out(usual_bottom(*data.codes, vqvae.n_embed, vqvae.n_embed).to(device), top)
+        top, bottom = sample_codes(model, Draw(), luck, e).codes, None
     pictures = [x, *vqvae.decode_codes(top, bottom).cpu().split(n)]
     return grid([to_pil((p.clamp(-1, 1) + 1) / 2) for p in torch.cat(pictures)], columns=n, pad=0)

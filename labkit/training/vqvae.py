@@ -1,6 +1,8 @@
 """Train the pocket VQ-VAE (Razavi et al. 2019, section 3.1): squared error and commitment; codebooks are moving averages.
 
-    L = E ‖x̂ − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
+    L = E ‖x̂ − x‖² + a ‖x̂_t − x‖² + 0.25 (‖sg(e_t) − z_t‖² + ‖sg(e_b) − z_b‖²)
+
+x̂_t is made of the top codes alone, and a = 0.5: without it even more of what a picture is of came to lie in the bottom codes.
 
 Encoder and decoder begin as the pocket VQGAN's. For the first steps (`latent`) they stay so, and x stands for the features that
 this decoder is used to: a step then costs no pass through the decoder. In the last steps (`settled`) the codes stay as they are
@@ -33,6 +35,8 @@ from labkit.spec import MAX_SEED, Batch, Scenes, Seed, SpecError, Steps, Trainin
 from labkit.training.bank import picture_bank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
+
+ALONE = 0.5  # weight of the picture that the top codes alone make
 
 
 class TrainVQVAE(Training):
@@ -76,12 +80,11 @@ class TrainVQVAE(Training):
                 torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=rng.torch)))
                 features = model.encoder(x)
                 vectors, codes, lost = model.learn(features, condition)
-                if latent:
-                    aim = wanted(features).float()
-                    error = F.mse_loss(model.features(*vectors, condition).float(), aim) / aim.var()
-                else:
-                    error = F.mse_loss(model.decode(*vectors, condition).float(), x)
-            total = error + (0 if settled else lost)
+                make, aim = (model.features, wanted(features).float()) if latent else (model.decode, x)
+                below = (vectors[1], None) if not settled else (vectors[1],)
+                error, *coarse = (F.mse_loss(make(vectors[0], bottom, condition).float(), aim) for bottom in below)
+                error, *coarse = (e / aim.var() if latent else e for e in (error, *coarse))
+            total = error + ALONE * sum(coarse) + (0 if settled else lost)
             optimiser.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -89,6 +92,8 @@ class TrainVQVAE(Training):
             update_average(averaged, model)
             scores = {"loss": float(total.detach())}
             scores |= {"latent error": float(error.detach())} if latent else {"psnr": float(-10 * (error.detach() / 4).log10())}
+            if coarse:
+                scores["top alone"] = float(coarse[0].detach())
             for level, name in enumerate(LEVELS):
                 used = torch.bincount(codes[level].flatten(), minlength=model.n_embed)
                 scores[f"{name} perplexity"] = use_of(used)["perplexity"]

@@ -24,7 +24,7 @@ def arguments_of(cls) -> dict:
 
 
 def load_all() -> dict:
-    for package in ("clip", "lyrics", "metrics", "latents", "methods"):
+    for package in ("clip", "lyrics", "metrics", "latents", "methods", "sketches"):
         path = [f"{labkit.__path__[0]}/{package}"]
         for module in pkgutil.iter_modules(path):
             import_module(f"labkit.{package}.{module.name}")

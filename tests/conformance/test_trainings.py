@@ -12,6 +12,7 @@ from labkit.models.load import config_of
 from labkit.runs.checkpoint import train_to_disk
 from labkit.spec import METHODS, Training
 from labkit.training.bank import SceneBank
+from labkit.training.latents import LatentBank
 from labkit.world import classes, world_hash
 from labkit.zoo import load_tensors
 from tests.conformance import assert_same, condition, global_randomness, through_disk
@@ -100,6 +101,7 @@ def test_a_nan_ends_the_run_with_the_last_good_step(name, tiny, monkeypatch):
 
     poison(SceneBank, "images")
     poison(BLIP, "encode_text")
+    poison(LatentBank, "latents")
     seen = []
     with pytest.raises(NonFiniteError, match="step 1: no longer a number: .*; lower the learning rate") as caught:
         for step in spec_of(name).run(tiny):

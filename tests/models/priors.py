@@ -32,10 +32,10 @@ class BlockCodes(nn.Module):
             return steps[:, 0] * 16 + steps[:, 1] * 4 + steps[:, 2]
         return level(8), level(4)
 
-    def decode_codes(self, top: Tensor, bottom: Tensor, condition: Tensor | None = None) -> Tensor:
+    def decode_codes(self, top: Tensor, bottom: Tensor | None, condition: Tensor | None = None) -> Tensor:
         def paint(codes, side):
             return F.interpolate(self.colours[codes].movedim(-1, 1), scale_factor=side)
-        return (paint(top, 8) + paint(bottom, 4)) / 2
+        return paint(top, 8) if bottom is None else (paint(top, 8) + paint(bottom, 4)) / 2
 
 
 class PriorLab(TinyLab):

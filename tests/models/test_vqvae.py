@@ -78,3 +78,11 @@ def test_a_condition_of_zeros_says_nothing_and_another_reaches_codes_and_picture
 def test_sides_that_the_grids_do_not_divide_are_refused(height, width):
     with pytest.raises(ValueError, match=f"{height} × {width} pixels, but both sides must be multiples of 8"):
         small().grids(height, width)
+
+
+def test_the_top_alone_is_decoded_over_no_bottom():
+    model = small()
+    (top, bottom), codes = model.encode(pictures(2))
+    assert torch.equal(model.decode(top, None), model.decode(top, torch.zeros_like(bottom)))
+    assert torch.equal(model.decode_codes(codes[0], None), model.decode(top, None))
+    assert not torch.equal(model.decode(top, None), model.decode(top, bottom))

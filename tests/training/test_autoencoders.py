@@ -71,6 +71,7 @@ def test_pixels_and_codes_learn_when_they_should(tiny):
     for step in spec.run(tiny):
         seen.append({name: value.clone() for name, value in step.state()["parts"]["model"].items()})
         assert ("psnr" in step.scores) is (step.i >= 2) and ("latent error" in step.scores) is (step.i < 2)
+        assert ("top alone" in step.scores) is (step.i < 3), "what the top says is settled with the codes"
 
     def moved(before: dict, after: dict) -> set[str]:
         return {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}

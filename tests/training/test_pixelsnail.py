@@ -11,8 +11,8 @@ from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bi
 from labkit.runs.extraction import embedded, extract
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
-from labkit.training.codes import BankCodes, StoredCodes, bank_codes, captions, fingerprint, spread_out, usual_bottom
-from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, misread, sheet
+from labkit.training.codes import PLAIN, BankCodes, StoredCodes, bank_codes, captions, fingerprint
+from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, begin_alike, misread, sheet
 from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
 from tests.models.priors import BlockCodes, PriorLab
@@ -102,12 +102,34 @@ def test_codes_are_made_once_and_named_by_the_weights_that_made_them(monkeypatch
     assert len(calls) == 6, "another model's codes are never met"
 
 
-def test_the_usual_bottom_codes_of_a_top_code():
-    top = torch.tensor([[[0, 1]], [[0, 2]], [[0, 2]]])
-    bottom = torch.tensor([[[5, 6, 1, 1], [7, 8, 1, 1]], [[5, 6, 2, 3], [7, 0, 4, 5]], [[9, 6, 2, 3], [7, 8, 4, 5]]])
-    table = usual_bottom(top, bottom, 3, 10)
-    assert table.tolist() == [[[5, 6], [7, 8]], [[1, 1], [1, 1]], [[2, 3], [4, 5]]]
-    assert spread_out(table, torch.tensor([[[0, 2]]])).tolist() == [[[5, 6, 2, 3], [7, 8, 4, 5]]]
+def test_easy_steps_meet_one_subject_in_a_plain_style(lab, store, monkeypatch):
+    data, rng = BankCodes(lab, scene_bank("train", 40), CONDITION), np.random.default_rng(0)
+    met = set(data.draw(rng, 500, easy=True).tolist())
+    plain = {k for k in range(40) if len(data.bank.scene(k).subjects) == 1 and data.bank.scene(k).style in PLAIN}
+    assert met == plain and 0 < len(met) < 40
+    assert set(data.draw(rng, 1000).tolist()) == set(range(40))
+    asked, draw = [], BankCodes.draw
+    monkeypatch.setattr(BankCodes, "draw", lambda self, rng, n, easy: asked.append(easy) or draw(self, rng, n, easy))
+    list(TrainPriorTop(**SMALL, easy=0.5).run(lab))
+    assert asked == [True, True, False, False]
+    with pytest.raises(SpecError, match="easy: 0.5 asks for plain scenes, but a code store does not say .*; use 0, or leave"):
+        next(iter(TrainPriorTop(**SMALL, easy=0.5, store=str(store)).run(lab)))
+    first = min(set(range(40)) - plain)
+    hard = scene_bank("train", first + 1)
+    monkeypatch.setattr(hard, "scene", lambda k: data.bank.scene(first))
+    with pytest.raises(SpecError, match="easy: none of the .* scenes is of one subject in a plain style; raise scenes"):
+        BankCodes(lab, hard, CONDITION).draw(rng, 1, easy=True)
+
+
+def test_codes_that_look_alike_begin_with_alike_embeddings():
+    """Distances of embeddings are those of the standardised codes, but for chance; equal ones have none."""
+    codebook, made = torch.randn(500, 16, generator=torch.Generator().manual_seed(0)) * 3 + 5, torch.empty(500, 4000)
+    codebook[1] = codebook[0]
+    begin_alike(made, codebook)
+    assert torch.equal(made[0], made[1]) and made.std() == pytest.approx(1, abs=0.05)
+    codes = (codebook - codebook.mean(0)) / codebook.std(0)
+    far, near = (torch.cdist(t[2:50], t[50:100]) / t.shape[1] ** 0.5 for t in (made, codes))
+    assert (far / near - 1).abs().max() < 0.15
 
 
 def test_a_share_of_the_codes_is_misread():

@@ -34,8 +34,9 @@ COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("c
 
 
 def example(spec):
-    """Values of the fields that have no default."""
-    return {c.name: "an apple" if c.kind == "text" else c.minimum for c in fields(spec) if c.required}
+    """Values of the fields that have no default. The picture is half dark, half light: it serves as a mask."""
+    given = {"text": "an apple", "image": Image.linear_gradient("L").resize((64, 64)).convert("RGB")}
+    return {c.name: given.get(c.kind, c.minimum) for c in fields(spec) if c.required}
 
 
 @pytest.mark.parametrize(("spec", "control"), BOUNDED)

@@ -21,7 +21,7 @@ def lab_flags(needs: tuple[str, ...] | None = None) -> type:
               for name, kind in KINDS.items() if kind.help and name in wanted]
     fields += [("device", Annotated[str | None, maybe(DEVICES, "NAME")], field(default=None)),
                ("precision", Annotated[Literal[get_args(Precision)], arg(
-                   help="Of CLIP's image tower; auto: bf16 where the processor multiplies in it")], field(default="auto"))]
+                   help="Of CLIP's image tower; auto: bf16 where the processor gains by it")], field(default="auto"))]
     return make_dataclass("LabFlags", fields, namespace={"__module__": __name__, "__doc__": "The models."})
 
 

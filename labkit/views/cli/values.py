@@ -36,8 +36,10 @@ class Typed:
 
     @property
     def canvas(self) -> Size | None:
-        """The size of the one part that has a size."""
-        sizes = [size for inner in self.values.values() if isinstance(inner, Typed) and (size := _size(inner.values))]
+        """The size of the one part that has a size. Where the default is 0, the model's own, pictures stay as they are: the run
+        brings them to it."""
+        sizes = [size for inner in self.values.values() if isinstance(inner, Typed) and (size := _size(inner.values))
+                 and inner.spec.model_fields["width"].default != 0]
         return sizes[0] if len(sizes) == 1 else None
 
     def value(self, path: list[str], text: str, flag: str) -> Any:

@@ -30,7 +30,7 @@ class TrainOptions:
 
 def main(args: list[str]) -> int:
     """`labkit train NAME`: a training into a folder. A run that was cut goes on when it is started again."""
-    from labkit.kinds import trainings
+    from labkit.kinds import KINDS, named, trainings
 
     if not args or args[0] in ("-h", "--help"):
         print(f"usage: labkit train NAME …\n\nNAME is one of {', '.join(trainings())}; "
@@ -49,7 +49,10 @@ def main(args: list[str]) -> int:
     typed, options = parse(f"train {name}", trainings()[name](), TrainOptions, args[1:], skip=("warm",))
     spec = typed.build(warm=options.start == "pocket")
     folder = output_folder(options.folder or f"runs/{name}", "--folder")
-    shipped = data_path("models", f"{options.ship_as or name}.safetensors")
+    record = KINDS[name]
+    shipped = data_path("models", f"{options.ship_as}.safetensors" if options.ship_as else record.home)
+    if options.ship:
+        shipped.parent.mkdir(parents=True, exist_ok=True)
     home = output(shipped, "--ship", ".safetensors") if options.ship or options.ship_as else None
     lab, progress, result = Lab(device=checked_device(options.device)), Progress(), Result(spec)
     if (folder / "checkpoint.pt").exists():
@@ -72,6 +75,8 @@ def main(args: list[str]) -> int:
     print(f"{weights}: {result.steps_done} steps, {scores}" if scores else f"{weights}: was finished already")
     if home:
         print(f"shipped as {write_atomically(home, weights.read_bytes())}")
+        if record.completes and not options.ship_as and (lacking := named(record.completes)(home.parents[1])):
+            say(f"{home.parents[1]} still lacks weights of {', '.join(lacking)}")
     return DONE
 
 

@@ -1,0 +1,131 @@
+"""Train the pocket Stable Diffusion's U-Net on latents of the picture world, with captions (Rombach et al. 2022, section 3.3).
+
+    L = E ‖v̂(z_t, t, caption) − v‖²,   v = √ᾱ ε − √(1 − ᾱ) z_0           v-prediction: Salimans & Ho 2022, section 4
+
+For classifier-free guidance a share `drop` of the captions is empty (Ho & Salimans 2022). The text is the pocket CLIP's,
+frozen: it costs no training. `easy` is the share of the steps that see scenes with one subject and a clean style only: what a
+picture is of is learnt before how pictures differ. One time of each of `batch` equally likely parts of the schedule: the same
+expectation with less variance. Shipped is the moving average of the weights. Held-out combinations never occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from PIL import Image
+from pydantic import Field
+from torch import nn
+
+from labkit.image import grid, to_pil
+from labkit.loop import Made, Rng, Step, loop
+from labkit.models.latent_path import Generators, way
+from labkit.models.schedule import add_noise
+from labkit.models.stable_diffusion import StableDiffusion
+from labkit.models.stable_text import text_model, text_tokenizer
+from labkit.precision import autocast
+from labkit.spec import Batch, PreviewEvery, Scenes, Seed, Steps, Training
+from labkit.training.bank import scene_bank
+from labkit.training.codes import captions
+from labkit.training.latents import LatentBank, fingerprint_of
+from labkit.training.optim import average, cosine, set_lr, update_average
+from labkit.world import world_hash
+
+SCHEDULER = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+             "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+CLEAN = ("flat", "comic", "watercolour", "oil")  # styles in which a subject has its own outline and colour
+HEAD = 32  # channels of an attention's head
+
+
+class TrainStableDiffusion(Training):
+    """Pocket Stable Diffusion: its U-Net."""
+
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16}
+
+    steps: Steps = 20_000
+    batch: Batch = 32
+    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
+    drop: float = Field(0.12, ge=0, le=0.9, description="Share of captions that are left out")
+    width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
+    easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject and a clean style")
+    scenes: Scenes = 40_000
+    seed: Seed = 101
+    preview_every: PreviewEvery = 500
+
+    def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
+        device, cast = lab.device, autocast(lab.device, self.precision)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
+        vae, tokenizer = lab.autoencoder, text_tokenizer(lab.clip.tokenizer.json, lab.clip.tokenizer.context_length)
+        tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            new = UNet2DConditionModel(**unet_config(vae, tower, self.width))
+        model = lab.fresh_copy("stable_diffusion").unet if self.warm else new
+        model = model.to(device).train().requires_grad_(True)
+        averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
+        roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
+        easy, alpha_bar = easy_scenes(bank), scheduler.alphas_cumprod.double()
+
+        def step(i: int) -> Made:
+            set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
+            some = easy if i < self.easy * self.steps else np.arange(len(bank))
+            index = some[rng.np.integers(len(some), size=self.batch)]
+            z0 = seen.latents(index).to(device)
+            texts = [text if rng.np.random() >= self.drop else "" for text in captions(bank, index, rng.np)]
+            u = (torch.arange(self.batch) + torch.rand(self.batch, generator=rng.torch)) / self.batch
+            t = (u * len(alpha_bar)).long().clamp(max=len(alpha_bar) - 1)
+            eps, a = torch.randn(z0.shape, generator=rng.torch).to(device), alpha_bar[t]
+            with cast:
+                guess = model(add_noise(z0, eps, a), t.to(device), roof.read(texts).states, return_dict=False)[0]
+            loss = F.mse_loss(guess.float(), add_noise(eps, -z0, a))
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            update_average(averaged, model)
+            return Made({"loss": float(loss.detach())}, lambda: sheet(roof, bank), {"weights": weights})
+
+        def weights():
+            config = {k: v for k, v in averaged.module.config.items() if not k.startswith("_")}
+            return averaged.module.state_dict(), {
+                "kind": "stable_diffusion", "config": config, "scheduler": SCHEDULER, "world": world_hash(),
+                "trained": self.model_dump(), "of": {"autoencoder": fingerprint_of(vae), "clip": lab.clip.sha256}}
+
+        yield from loop(self.steps, {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}, step,
+                        self.preview_every, resume)
+
+
+def unet_config(vae, tower, width: int) -> dict:
+    """The U-Net's configuration for an autoencoder and a text tower: it attends to the text from the second level on."""
+    widths = [width, width * 3 // 2, width * 5 // 2]
+    down, up = ([f"{kind}Block2D"] + [f"CrossAttn{kind}Block2D"] * 2 for kind in ("Down", "Up"))
+    side = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
+    return {"sample_size": side, "in_channels": vae.config.latent_channels, "out_channels": vae.config.latent_channels,
+            "block_out_channels": widths, "layers_per_block": 1, "norm_num_groups": 8,
+            "cross_attention_dim": tower.config.hidden_size, "attention_head_dim": [max(1, w // HEAD) for w in widths],
+            "down_block_types": down, "up_block_types": up[::-1]}
+
+
+def easy_scenes(bank) -> np.ndarray:
+    """Indices of the scenes with one subject and a clean style; of all scenes where there is none."""
+    found = [k for k in range(len(bank)) if len((scene := bank.scene(k)).subjects) == 1 and scene.style in CLEAN]
+    return np.array(found or range(len(bank)))
+
+
+@torch.no_grad()
+def sheet(model: StableDiffusion, bank, n: int = 16, steps: int = 20, guidance: float = 3.0) -> Image.Image:
+    """A picture of a caption of each of the bank's last scenes, eight a row."""
+    was, unet = model.unet.training, model.unet.eval()
+    said = model.read(captions(bank, range(len(bank) - n, len(bank)), np.random.default_rng(0))).after(model.read([""] * n))
+    course = way(model.scheduler, "ddim", steps)
+    z = Generators(list(range(n))).normal(model.channels, *[unet.config.sample_size] * 2).to(model.device)
+    for t in course.times:
+        silent, spoken = model.predict(torch.cat([z, z]), t, said, (model.size, model.size)).chunk(2)
+        z = course.scheduler.step(silent + guidance * (spoken - silent), t, z).prev_sample
+    unet.train(was)
+    return grid([to_pil((p + 1) / 2) for p in model.decode(z).cpu()], columns=8, pad=0)
