@@ -14,7 +14,7 @@ from labkit.views.controls import fields
 from labkit.views.gradio import handing
 from labkit.views.gradio.app import LOCAL, component
 from labkit.views.gradio.latents import ExplorerPanel
-from labkit.views.gradio.page import sentence_in
+from labkit.views.gradio.opened import sentence_in
 from tests.conformance import TinyLab
 
 

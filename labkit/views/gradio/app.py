@@ -204,6 +204,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", choices=get_args(Precision), default="auto",
                    help="auto: bf16 where the processor gains by it, else fp32")
     p.add_argument("--device", help="default: cuda where there is one")
+    p.add_argument("--map", metavar="FILE.html", help="open this map of `labkit project` on the page Latents")
+    p.add_argument("--folder", metavar="FOLDER", help="the pictures of --map, which go from there to methods")
     p.add_argument("--open", action="store_true", help="open a browser window")
     return p
 
@@ -219,6 +221,8 @@ def read_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.auth = (user, password)
     if args.share and not args.auth:
         p.error("--share makes a link that anyone can open: give --auth USER:PASSWORD with it")
+    if bool(args.map) != bool(args.folder):
+        p.error("--map and --folder belong together: give the map and the folder that it was made of")
     if args.profile is None:
         args.profile = "public" if args.share or args.host not in LOCAL_HOSTS else "local"
     return args
@@ -239,6 +243,7 @@ def launch(demo: gr.Blocks, **options: Any):
 def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None:
     """Serve `build(lab, limits)` until it is interrupted."""
     from labkit.lab import Lab
+    from labkit.views.gradio.opened import OpenedMap
 
     args = read_args(argv)
     if args.share:
@@ -246,6 +251,7 @@ def main(build: Callable[..., gr.Blocks], argv: list[str] | None = None) -> None
     try:
         names = {kind.name: getattr(args, kind.name) for kind in named_kinds()}
         lab = Lab(device=args.device, precision=args.precision, **names)
+        OpenedMap.shown = OpenedMap.read(args.map, args.folder) if args.map else None
     except (SpecError, RuntimeError) as error:  # torch's own for a device that there is not
         parser().error(str(error).splitlines()[0])
     demo = build(lab, PROFILES[args.profile])

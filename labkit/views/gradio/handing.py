@@ -10,13 +10,14 @@ What a page takes is asked of its controls: no page and no method is listed anyw
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
 from gradio.context import Context
+from PIL import Image
 
 from labkit.spec import SpecError
 from labkit.views.gradio.app import PRIVATE, plain_errors
@@ -60,8 +61,9 @@ class Place:
         return [*filter(None, (self.into, self.prompt)), *self.sets, self.line, *self.around(gr.Accordion),
                 *(tab.parent for tab in self.around(gr.Tab))]
 
-    def filled(self, source: str, picture: str, words: str, there: list | None) -> dict:
-        """The page with a picture (a file) and its sentence ("": none), in sight; `there` are the pictures that it has."""
+    def filled(self, source: str, picture: str | Image.Image, words: str, there: list | None) -> dict:
+        """The page with a picture (its file, or itself) and its sentence ("": none), in sight; `there` are those that it
+        has."""
         into = {} if not self.into else {self.into: [*(there or ()), (picture, words or None)] if self.several else picture}
         said = {self.prompt: words} if self.prompt and words else {}
         what = " and ".join(["a picture"] * bool(into) + ["its sentence"] * bool(said))
@@ -72,13 +74,13 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Offer:
-    """Where a picture lies: what stands on the `shelf` sends it. `take` makes (file, sentence) of the `inputs`' values, or
-    raises `SpecError` where there is no picture yet."""
+    """Where a picture lies: what stands on the `shelf` sends it. `take` makes (file or picture, sentence) of the `inputs`'
+    values, or raises `SpecError` where there is no picture yet."""
 
     shelf: gr.blocks.BlockContext
     title: str
     inputs: list
-    take: Callable[..., tuple[str, str]]
+    take: Callable[..., tuple[str | Image.Image, str]]
 
 
 @dataclass
@@ -108,7 +110,7 @@ def receive(title: str, verb: str, line: gr.HTML, pictures: dict[str, tuple[gr.c
         desk_here().places.append(Place(title, "sentence only", verb, line, None, prompt=prompt))
 
 
-def offer(shelf: gr.blocks.BlockContext, title: str, inputs: list, take: Callable[..., tuple[str, str]]) -> None:
+def offer(shelf: gr.blocks.BlockContext, title: str, inputs: list, take: Callable[..., tuple[str | Image.Image, str]]) -> None:
     """A picture lies here; see `Offer`."""
     desk_here().offers.append(Offer(shelf, title, inputs, take))
 
@@ -149,7 +151,7 @@ def _sender(one: Offer, places: list[Place], galleries: list):
     return send
 
 
-def numbered(event: gr.EventData, name: str, some: list) -> Any:
+def numbered(event: gr.EventData, name: str, some: Sequence) -> Any:
     """The one of `some` whose number a browser's event says. Raises `SpecError` on any other number: an event is typed by
     whoever sends it."""
     k = (event._data or {}).get(name)

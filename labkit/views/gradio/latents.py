@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
+from PIL import Image
 
 from labkit.latents.projection import ProjectionResult
 from labkit.spec import SpecError
@@ -15,7 +17,7 @@ from labkit.views.explorer.page import page
 from labkit.views.explorer.points import points_of
 from labkit.views.gradio import app, handing
 from labkit.views.gradio.app import PRIVATE
-from labkit.views.gradio.page import sentence_in
+from labkit.views.gradio.opened import OpenedMap, sentence_in
 
 HEIGHT = 640  # pixels of the explorer
 TITLE = "Latent space"
@@ -39,11 +41,14 @@ class ExplorerPanel:
             self.download = gr.DownloadButton("Download as one HTML file", interactive=False,
                                               elem_id=f"{at}download")
         self.frame = gr.HTML(elem_id=f"{at}explorer", js_on_load=HEARD)
-        self.chosen, self.files = gr.State(None), gr.State([])
+        self.opened = OpenedMap.shown
+        self.chosen, self.files = gr.State(None), gr.State(None)
         self.said = gr.HTML(chosen_html("", ""), elem_id=f"{at}chosen")
         self.outputs = [self.frame, self.download, self.chosen, self.files, self.said]
         handing.offer(gr.Column(elem_id=f"{at}shelf"), TITLE, [self.chosen], self._taken)
         self.frame.select(self._choose, self.files, [self.chosen, self.said], show_progress="hidden", **PRIVATE)
+        if self.opened:
+            Context.root_block.load(lambda: framed(self.opened.text), None, self.frame, show_progress="hidden", **PRIVATE)
 
     def shown(self, result: ProjectionResult, folder: Path, files: list[str]) -> dict[Any, Any]:
         """The explorer of a map of these files, and its file in `folder`. What a picture's recipe says of its prompt is its
@@ -55,15 +60,18 @@ class ExplorerPanel:
         return {self.frame: framed(text), self.download: gr.update(value=str(path), interactive=True), self.chosen: None,
                 self.files: [*zip(files, result.names, sentences, strict=True)], self.said: chosen_html("", "")}
 
-    def _choose(self, files: list, event: gr.EventData):
+    def _choose(self, files: list | None, event: gr.EventData):
         with app.plain_errors():
-            file, name, sentence = handing.numbered(event, "chosen", files)
-        return (file, sentence), chosen_html(name, sentence)
+            if files is None and self.opened:
+                k = handing.numbered(event, "chosen", range(len(self.opened.names)))
+                return k, chosen_html(self.opened.names[k], self.opened.sentence(k))
+            file, name, sentence = handing.numbered(event, "chosen", files or ())
+            return (file, sentence), chosen_html(name, sentence)
 
-    def _taken(self, chosen: tuple[str, str] | None) -> tuple[str, str]:
+    def _taken(self, chosen: tuple[str, str] | int | None) -> tuple[str | Image.Image, str]:
         if chosen is None:
             raise SpecError("picture: none is chosen; click one in the gallery beside the map")
-        return chosen
+        return self.opened.picture(chosen) if isinstance(chosen, int) else chosen
 
 
 def chosen_html(name: str, sentence: str) -> str:

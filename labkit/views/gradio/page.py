@@ -216,16 +216,6 @@ def restored(page: Page, path: str) -> tuple[Method, dict[str, Any], dict]:
     return spec, {k: v for k, v in given.items() if k not in covered}, recipe
 
 
-def sentence_in(path: str) -> str:
-    """The prompt in the recipe of a picture that labkit saved; "" in any other picture."""
-    try:
-        spec = read_recipe(Path(path).read_bytes()).get("spec")
-    except (ImageError, OSError):
-        return ""
-    prompt = spec.get("prompt") if isinstance(spec, dict) else None
-    return prompt if isinstance(prompt, str) else ""
-
-
 def notebook_cell(spec: Method, result: Result) -> str:
     """The code that makes the picture again in a notebook."""
     name, text = type(spec).__name__, spec.model_dump_json(exclude_defaults=True)

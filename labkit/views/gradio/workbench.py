@@ -21,6 +21,7 @@ from labkit.spec import MAX_SEED, SpecError
 from labkit.views.gradio import app, handing
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.gradio.markup import curve_html, header, notices_html, progress_html, shown
+from labkit.views.gradio.opened import sentence_in
 from labkit.views.gradio.page import (
     SIZES,
     Page,
@@ -35,7 +36,6 @@ from labkit.views.gradio.page import (
     pairs,
     received,
     restored,
-    sentence_in,
     spec_from,
     words_of,
 )

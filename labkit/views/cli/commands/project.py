@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +89,8 @@ def main(args: list[str]) -> int:
     points = points_of(results, folder.captions, folder.labels, note)
     write_page(points, out, f"Map of {Path(options.folder).resolve().name}")
     print(out)
+    say(f"to send its pictures to methods: python -m labkit apps --map {shlex.quote(str(out))} --folder "
+        f"{shlex.quote(options.folder)}")
     if png:
         save_figure(results[0].figure(), png, dpi=120)
     if csv:
