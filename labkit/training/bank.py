@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +19,45 @@ from labkit.text import plain
 from labkit.world import classes, render, sample_scene, world_hash
 
 CHUNK = 500
+PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 
 
 class SceneBank:
-    """`pixels` (n, 64, 64, 3) uint8 and `scene(k)`, the ground truth of picture k."""
+    """`pixels` (n, 64, 64, 3) uint8 of the first n scenes of a split, `index` which of them are the bank's pictures, and
+    `scene(k)`, the ground truth of picture k."""
 
     def __init__(self, pixels: np.ndarray, split: str, **fixed):
         self.pixels, self.split, self.fixed, self._scenes = pixels, split, fixed, {}
+        self.index, self._part = np.arange(len(pixels)), ""
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.index)
+
+    def plain(self) -> SceneBank:
+        """Those of its pictures that say little but what a caption says: of one subject, in a plain style. Raises `SpecError`
+        where there are none."""
+        found = [k for k in range(len(self)) if len((scene := self.scene(k)).subjects) == 1 and scene.style in PLAIN]
+        if not found:
+            raise SpecError(f"scenes: none of {len(self)} is of one subject in a plain style; use more")
+        part = copy(self)
+        part.index, part._part = self.index[found], "_plain"
+        return part
+
+    def beside(self, name: str) -> Path:
+        """Where to keep what is made of all its pictures: beside their own file."""
+        home = Path(self.pixels.filename)
+        return home.with_name(f"{home.stem}{self._part}_{name}")
 
     def scene(self, k: int):
         """The scene of picture k."""
-        if k not in self._scenes:
-            self._scenes[k] = sample_scene(int(k), self.split, **self.fixed)
-        return self._scenes[k]
+        seed = int(self.index[k])
+        if seed not in self._scenes:
+            self._scenes[seed] = sample_scene(seed, self.split, **self.fixed)
+        return self._scenes[seed]
 
     def images(self, index) -> torch.Tensor:
         """Pictures as (B, 3, 64, 64) float32 in [-1, 1]."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[np.asarray(index)]))
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.index[np.asarray(index)]]))
         return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def targets(self, index) -> dict[str, torch.Tensor]:

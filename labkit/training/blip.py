@@ -34,7 +34,7 @@ from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.clip import spoken
 from labkit.training.matching import clamp_temperature, matching_losses
 from labkit.training.optim import average, cosine, update_average
-from labkit.world import caption, world_hash
+from labkit.world import Scene, caption, world_hash
 from labkit.world.contrast import contrast, truths
 
 TRUNK_RATE = 0.1  # of the learning rate: the trunk knows its trade
@@ -65,13 +65,13 @@ class TrainBLIP(Training):
         def step(i: int) -> Made:
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1))
-            model.patches.trunk.requires_grad_(self.warm or i >= self.frozen * self.steps)
+            model.patches.trunk.requires_grad_(i >= self.frozen * self.steps)
             index = rng.np.integers(len(bank), size=self.batch)
             scenes = [bank.scene(k) for k in index]
-            right, wrong = zip(*(said(scene, rng.np) for scene in scenes), strict=True)
+            right, wrong, others = zip(*(said(scene, rng.np) for scene in scenes), strict=True)
             ids, mask = (t.to(device) for t in tokenizer([*right, *wrong]))
             whole = [t.to(device) for t in tokenizer([caption(s, rng.np, full=True) for s in scenes])]
-            fits = torch.from_numpy(truths(scenes, right)).to(device)
+            fits = torch.from_numpy(truths(scenes, [*right, *wrong], [*scenes, *others])).to(device)
             owner = torch.arange(self.batch, device=device).repeat(2)
             match = torch.arange(2 * self.batch, device=device) < self.batch
             x = blurred(bank.images(index), rng.torch).to(device)
@@ -119,11 +119,12 @@ class TrainBLIP(Training):
         return model, tokenizer
 
 
-def said(scene, rng: np.random.Generator) -> tuple[str, str]:
-    """A true caption and one that is false in one attribute, now and then with the same word that means nothing in both."""
+def said(scene, rng: np.random.Generator) -> tuple[str, str, Scene]:
+    """A true caption and one that is false in one attribute, now and then with the same word that means nothing in both, and
+    the scene that the false one is true of."""
     pair, seed = contrast(scene, rng), int(rng.integers(2**63))
     right, wrong = (spoken(text, np.random.default_rng(seed)) for text in (pair.right, pair.wrong))
-    return right, wrong
+    return right, wrong, pair.other
 
 
 def blurred(x: torch.Tensor, rng: torch.Generator, share: float = 0.2) -> torch.Tensor:

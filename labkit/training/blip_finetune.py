@@ -147,13 +147,12 @@ class FineTuneBLIP(Training):
 
 
 def what_fits(pictures: int, owner: np.ndarray, texts: Sequence[str], match: np.ndarray) -> np.ndarray:
-    """Which texts of matching pairs fit which pictures: (pictures, matching texts) bool. A text fits its picture, and any other
-    that has the same text as a match."""
-    own, said = owner[match], [t for t, fits in zip(texts, match, strict=True) if fits]
+    """Which texts fit which pictures: (pictures, texts) bool. A text fits every picture that has it in a matching pair."""
     has = defaultdict(set)
-    for i, t in zip(own, said, strict=True):
-        has[int(i)].add(t)
-    return np.array([[t in has[i] for t in said] for i in range(pictures)], dtype=bool).reshape(pictures, len(said))
+    for i, t, fits in zip(owner, texts, match, strict=True):
+        if fits:
+            has[int(i)].add(t)
+    return np.array([[t in has[i] for t in texts] for i in range(pictures)], dtype=bool)
 
 
 @torch.no_grad()

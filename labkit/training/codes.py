@@ -7,7 +7,6 @@ store keeps one sentence's vector with each record (`StoredCodes`), and refuses 
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,11 @@ from labkit.latents.codes import CodeStore, StoreError
 from labkit.latents.dataset import CodeDataset
 from labkit.models import load
 from labkit.models.pixelsnail import condition_of
-from labkit.spec import SpecError
 from labkit.text import plain
 from labkit.training.bank import SceneBank
 from labkit.world import caption
 
 BATCH = 250
-PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 
 
 class BankCodes:
@@ -37,20 +34,6 @@ class BankCodes:
 
     def __len__(self) -> int:
         return len(self.bank)
-
-    @cached_property
-    def easy(self) -> np.ndarray:
-        """The scenes of one subject in a plain style."""
-        scenes = map(self.bank.scene, range(len(self)))
-        return np.flatnonzero([len(s.subjects) == 1 and s.style in PLAIN for s in scenes])
-
-    def draw(self, rng: np.random.Generator, n: int, easy: bool = False) -> np.ndarray:
-        """n scenes by chance, of all or of the easy ones. Raises `SpecError` where the bank is too small to have any."""
-        if not easy:
-            return rng.integers(len(self), size=n)
-        if not len(self.easy):
-            raise SpecError(f"easy: none of the {len(self)} scenes is of one subject in a plain style; raise scenes")
-        return rng.choice(self.easy, size=n)
 
     def told(self, index, rng: np.random.Generator) -> Tensor:
         """A sentence's vector for each of these scenes, (B, D)."""
@@ -80,10 +63,6 @@ class StoredCodes:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def draw(self, rng: np.random.Generator, n: int, easy: bool = False) -> np.ndarray:
-        """n records by chance; what is easy of them is not known."""
-        return rng.integers(len(self), size=n)
-
     def told(self, index, rng: np.random.Generator) -> Tensor:
         """The vectors of these records, (B, D); nothing is drawn."""
         return self.vectors[torch.as_tensor(index)]
@@ -111,8 +90,7 @@ def fingerprint(model: nn.Module) -> str:
 def bank_codes(vqvae: nn.Module, bank: SceneBank) -> tuple[Tensor, Tensor]:
     """Top (n, h, w) and bottom (n, 2h, 2w) codes of all pictures of a bank, int64, in a file beside the bank's that is named by
     the weights that made them: those of another model are never met."""
-    home = Path(bank.pixels.filename)
-    path = home.with_name(f"{home.stem}_codes-{fingerprint(vqvae)}.npz")
+    path = bank.beside(f"codes-{fingerprint(vqvae)}.npz")
     if not path.is_file():
         device = next(vqvae.parameters()).device
         with torch.no_grad():

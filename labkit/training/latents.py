@@ -7,7 +7,6 @@ the noise that a diffusion model sees at any step that matters.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,8 +31,7 @@ class LatentBank:
     """`latents(index)` → (B, C, h, w) fp32 of the scenes of a bank."""
 
     def __init__(self, vae: nn.Module, bank: SceneBank):
-        home = Path(bank.pixels.filename)
-        path = home.with_name(f"{home.stem}_latents-{fingerprint_of(vae)[:16]}.npy")
+        path = bank.beside(f"latents-{fingerprint_of(vae)[:16]}.npy")
         if not path.is_file():
             made = _made(vae, bank)
             with written(path) as part, open(part, "wb") as file:

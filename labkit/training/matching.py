@@ -1,11 +1,13 @@
 """The losses that BLIP is trained by and that transformers' classes lack: ITC with several positives, hard negatives, ITM.
 
-    ITC   pictures f_i, texts g_j, unit vectors: soft cross-entropy of f·g/τ both ways, target 1/|P_i| on what fits (P)
+    ITC   pictures f_i, texts g_j, unit vectors: soft cross-entropy of f·g/τ both ways, target 1/|P_i| on what fits (P); texts
+          that are labelled false of a picture are among its candidates, and teach the vectors what tells the two apart
     ITM   does text j fit picture i?  cross-entropy over two, of positives and negatives
 
-Li et al. 2021 (ALBEF), section 3.2; Li et al. 2022 (BLIP), section 3.2. Without the momentum model and its queue: they are for
-tens of thousands of pairs. What fits is told, not assumed: the same picture's other texts are positives, a pair that is
-labelled as not matching is a negative of ITM and no positive of ITC.
+Li et al. 2021 (ALBEF), section 3.2; Li et al. 2022 (BLIP), section 3.2; false texts in ITC: Yuksekgonul et al. 2023, "When and
+why vision-language models behave like bags-of-words", arXiv:2210.01936, section 4. Without the momentum model and its queue:
+they are for tens of thousands of pairs. What fits is told, not assumed: the same picture's other texts are positives, a pair
+that is labelled as not matching is a negative of both.
 """
 
 from __future__ import annotations
@@ -53,14 +55,14 @@ def matching_losses(net: BLIPNet, states: Tensor, ids: Tensor, mask: Tensor, own
     """ITC and ITM of a batch of labelled pairs, and the share of the labelled pairs that ITM told right.
 
     states  (B, P, C) of the pictures.  ids, mask  (T, L) of the texts.  owner  (T,) each text's picture.  match  (T,) bool: is
-    the pair one that matches?  fits  (B, T⁺) bool: which texts of matching pairs are known to fit which pictures.
-    ITC sees the texts of matching pairs. ITM sees every pair, and for each of these texts a picture that does not fit though
-    the vectors are close; likewise a text for each picture that no labelled pair gives one.
+    the pair one that matches?  fits  (B, T) bool: which texts are known to fit which pictures.
+    ITC sees every text. ITM sees every pair, and for each text of a matching pair a picture that does not fit though the
+    vectors are close; likewise a text for each picture that no labelled pair gives one.
     """
     image, true = net.image_vectors(states), match.nonzero().squeeze(1)
-    text = net.text_vectors(ids[true], mask[true])
-    itc = itc_loss(image, text, fits, net.temperature)
-    closeness = image.detach() @ text.detach().T / net.temperature.detach()
+    text = net.text_vectors(ids, mask)
+    itc, fits = itc_loss(image, text, fits, net.temperature), fits[:, true]
+    closeness = image.detach() @ text[true].detach().T / net.temperature.detach()
     denied = torch.zeros(len(states), dtype=torch.bool, device=states.device).index_fill(0, owner[~match], True)
     lacking = (~denied).nonzero().squeeze(1)
     row, text_of = (t.to(states.device) for t in hard_negatives(closeness[lacking], fits[lacking], rng))

@@ -8,7 +8,7 @@ share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code
 know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
 draw from the global generator.
 
-For the first steps (`easy`) the scenes are those of one subject in a plain style, which say little but what the sentence says.
+With `plain` the scenes are those of one subject in a plain style, which show little but what a sentence says.
 
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
@@ -50,10 +50,10 @@ class TrainPrior(Training):
     lr: Rate = 2e-3
     scenes: Scenes = 80_000
     channels: int = Field(112, ge=16, le=512, multiple_of=8, description="Channels of every layer")
-    blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, and on top one of attention")
+    blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, each followed by attention")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
-    easy: float = Field(0.0, ge=0, le=1, description="Share of the steps, the first ones, on one subject in a plain style")
+    plain: bool = Field(False, description="Only scenes of one subject in a plain style")
     store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
 
@@ -72,7 +72,7 @@ class TrainPrior(Training):
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(500, self.steps // 10 + 1)))
-            index = data.draw(rng.np, self.batch, i < self.easy * self.steps)
+            index = rng.np.integers(len(data), size=self.batch)
             e = data.told(index, rng.np).to(device)
             keep = (torch.rand(self.batch, generator=rng.torch) >= self.drop).to(device)
             true, *above = (codes[level][index] for level in range(self.level, -1, -1))
@@ -98,10 +98,10 @@ class TrainPrior(Training):
         """What it learns from. Raises `SpecError`, `StoreError`."""
         kind = lab.model(self.kind).config.condition if self.warm else CONDITION
         if not self.store:
-            return BankCodes(lab, scene_bank("train", self.scenes), kind)
-        if self.easy:
-            raise SpecError(f"easy: {self.easy:g} asks for plain scenes, but a code store does not say what its pictures show; "
-                            "use 0, or leave store out")
+            bank = scene_bank("train", self.scenes)
+            return BankCodes(lab, bank.plain() if self.plain else bank, kind)
+        if self.plain:
+            raise SpecError("plain: a code store does not say which of its pictures are plain; leave plain or store out")
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
             raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
@@ -118,8 +118,7 @@ class TrainPrior(Training):
             return model
         n, rng = lab.vqvae.n_embed, np.random.default_rng([self.seed, 1])
         some, grid = data.told(rng.integers(len(data), size=1024), rng), tuple(data.codes[self.level].shape[1:])
-        config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks,
-                                  heads=0 if self.level else 4)
+        config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)
@@ -140,7 +139,7 @@ class TrainPriorBottom(TrainPrior):
 
     level: ClassVar[int] = 1
 
-    channels: int = Field(64, ge=16, le=512, multiple_of=8, description="Channels of every layer")
+    channels: int = Field(96, ge=16, le=512, multiple_of=8, description="Channels of every layer")
     seed: Seed = 92
 
 

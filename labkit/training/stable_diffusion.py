@@ -3,7 +3,7 @@
     L = E ‖v̂(z_t, t, caption) − v‖²,   v = √ᾱ ε − √(1 − ᾱ) z_0           v-prediction: Salimans & Ho 2022, section 4
 
 For classifier-free guidance a share `drop` of the captions is empty (Ho & Salimans 2022). The text is the pocket CLIP's,
-frozen: it costs no training. `easy` is the share of the steps that see scenes with one subject and a clean style only: what a
+frozen: it costs no training. `easy` is the share of the steps that see scenes with one subject in a plain style only: what a
 picture is of is learnt before how pictures differ. One time of each of `batch` equally likely parts of the schedule: the same
 expectation with less variance. Shipped is the moving average of the weights. Held-out combinations never occur.
 """
@@ -37,7 +37,6 @@ from labkit.world import world_hash
 
 SCHEDULER = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
              "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
-CLEAN = ("flat", "comic", "watercolour", "oil")  # styles in which a subject has its own outline and colour
 HEAD = 32  # channels of an attention's head
 
 
@@ -51,7 +50,7 @@ class TrainStableDiffusion(Training):
     lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
     drop: float = Field(0.12, ge=0, le=0.9, description="Share of captions that are left out")
     width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
-    easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject and a clean style")
+    easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject in a plain style")
     scenes: Scenes = 40_000
     seed: Seed = 101
     preview_every: PreviewEvery = 500
@@ -69,11 +68,12 @@ class TrainStableDiffusion(Training):
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
-        easy, alpha_bar = easy_scenes(bank), scheduler.alphas_cumprod.double()
+        easy = bank.plain().index if self.easy else bank.index
+        alpha_bar = scheduler.alphas_cumprod.double()
 
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
-            some = easy if i < self.easy * self.steps else np.arange(len(bank))
+            some = easy if i < self.easy * self.steps else bank.index
             index = some[rng.np.integers(len(some), size=self.batch)]
             z0 = seen.latents(index).to(device)
             texts = [text if rng.np.random() >= self.drop else "" for text in captions(bank, index, rng.np)]
@@ -109,12 +109,6 @@ def unet_config(vae, tower, width: int) -> dict:
             "block_out_channels": widths, "layers_per_block": 1, "norm_num_groups": 8,
             "cross_attention_dim": tower.config.hidden_size, "attention_head_dim": [max(1, w // HEAD) for w in widths],
             "down_block_types": down, "up_block_types": up[::-1]}
-
-
-def easy_scenes(bank) -> np.ndarray:
-    """Indices of the scenes with one subject and a clean style; of all scenes where there is none."""
-    found = [k for k in range(len(bank)) if len((scene := bank.scene(k)).subjects) == 1 and scene.style in CLEAN]
-    return np.array(found or range(len(bank)))
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Captions that differ in one attribute: a true one and a false one of the same scene, and which captions are true of which.
 
-    contrast(scene, rng)   # Contrast(right="a red dog in the snow", wrong="a blue dog in the snow", attribute="colour")
+    contrast(scene, rng)   # Contrast(right="a red dog in the snow", wrong="a blue dog in the snow", attribute="colour", …)
 
 The wrong caption is the caption of a scene that is the same but for one attribute, spoken with the same random choices. So a
 matcher cannot tell them apart by anything but that attribute. `captions.read` confirms that nothing else changed.
@@ -26,11 +26,12 @@ COMPATIBLE = ({"left", "beside"}, {"right", "beside"}, {"above", "on"})
 
 @dataclass(frozen=True)
 class Contrast:
-    """A true caption, a false one, and the attribute in which they differ."""
+    """A true caption, a false one, the attribute in which they differ, and the scene of which the false one is true."""
 
     right: str
     wrong: str
     attribute: str
+    other: Scene
 
 
 def alterable(scene: Scene) -> list[str]:
@@ -70,7 +71,7 @@ def contrast(scene: Scene, rng: np.random.Generator, attribute: str | None = Non
         other, seed = altered(scene, chosen, rng), int(rng.integers(2**63))
         right, wrong = (caption(s, np.random.default_rng(seed)) for s in (scene, other))
         if right != wrong and _differ_in(read(right), read(wrong), chosen):
-            return Contrast(right, wrong, chosen)
+            return Contrast(right, wrong, chosen, other)
 
 
 def _differ_in(a: Reading, b: Reading, attribute: str) -> bool:
@@ -80,22 +81,27 @@ def _differ_in(a: Reading, b: Reading, attribute: str) -> bool:
                for name in ("subjects", "colours", "setting", "style", "light"))
 
 
-def truths(scenes: Sequence[Scene], captions: Sequence[str]) -> np.ndarray:
-    """Which captions are true of which scenes, caption j being one of scene j: (scenes, captions) bool.
+def truths(scenes: Sequence[Scene], captions: Sequence[str], of: Sequence[Scene] | None = None) -> np.ndarray:
+    """Which captions are true of which scenes, caption j being one of scene `of[j]`, unless given of scene j: (scenes,
+    captions) bool.
 
     A caption is true of another scene if that has the same subjects and relation, and all else that the caption names. So no
     picture is a negative of a caption that leaves out how they differ.
     """
-    out = np.eye(len(scenes), dtype=bool)
-    alike = defaultdict(list)
+    of, alike = scenes if of is None else of, defaultdict(list)
     for i, scene in enumerate(scenes):
-        alike[scene.relation, *(p.subject for p in scene.subjects)].append(i)
-    for group in alike.values():
-        for j in group if len(group) > 1 else ():
-            said = read(captions[j])
-            for i in group:
-                out[i, j] |= _holds(said, scenes[i])
+        alike[_shown(scene)].append(i)
+    out = np.array([[scene is own for own in of] for scene in scenes], dtype=bool).reshape(len(scenes), len(of))
+    for j, own in enumerate(of):
+        others = [i for i in alike[_shown(own)] if not out[i, j]]
+        said = read(captions[j]) if others else None
+        for i in others:
+            out[i, j] = _holds(said, scenes[i])
     return out
+
+
+def _shown(scene: Scene) -> tuple:
+    return (scene.relation, *(p.subject for p in scene.subjects))
 
 
 def _holds(said: Reading, scene: Scene) -> bool:

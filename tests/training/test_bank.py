@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from labkit.training import bank as module
-from labkit.training.bank import scene_bank
+from labkit.spec import SpecError
+from labkit.training.bank import PLAIN, scene_bank
 from labkit.world import classes, render, sample_scene, world_hash
 
 
@@ -36,6 +37,20 @@ def test_targets_are_distributions_over_what_is_there(bank):
         assert float(targets["colour"][k].sum()) == pytest.approx(float(bool(coloured)))
     for attribute in ("subject", "setting", "style"):
         assert torch.allclose(targets[attribute].sum(1), torch.ones(24))
+
+
+def test_plain_pictures_are_those_of_one_subject_in_a_plain_style(bank, tmp_path):
+    plain = bank.plain()
+    wanted = [k for k in range(24) if len(bank.scene(k).subjects) == 1 and bank.scene(k).style in PLAIN]
+    assert plain.index.tolist() == wanted and 0 < len(plain) < 24
+    assert [plain.scene(j) for j in range(len(plain))] == [bank.scene(k) for k in wanted]
+    assert torch.equal(plain.images(range(len(plain))), bank.images(wanted)) and len(bank) == 24
+    assert plain.beside("x.npy") != bank.beside("x.npy") and plain.beside("x.npy").parent == bank.beside("x.npy").parent
+    hard = min(set(range(24)) - set(wanted))
+    bank.index = np.array([hard])
+    with pytest.raises(SpecError, match="scenes: none of 1 is of one subject in a plain style; use more"):
+        bank.plain()
+    bank.index = np.arange(24)
 
 
 def test_is_rendered_once_and_named_by_the_world(tmp_path, monkeypatch):

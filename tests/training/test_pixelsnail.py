@@ -11,7 +11,7 @@ from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bi
 from labkit.runs.extraction import embedded, extract
 from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
-from labkit.training.codes import PLAIN, BankCodes, StoredCodes, bank_codes, captions, fingerprint
+from labkit.training.codes import BankCodes, StoredCodes, bank_codes, captions, fingerprint
 from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, begin_alike, misread, sheet
 from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
@@ -102,23 +102,13 @@ def test_codes_are_made_once_and_named_by_the_weights_that_made_them(monkeypatch
     assert len(calls) == 6, "another model's codes are never met"
 
 
-def test_easy_steps_meet_one_subject_in_a_plain_style(lab, store, monkeypatch):
-    data, rng = BankCodes(lab, scene_bank("train", 40), CONDITION), np.random.default_rng(0)
-    met = set(data.draw(rng, 500, easy=True).tolist())
-    plain = {k for k in range(40) if len(data.bank.scene(k).subjects) == 1 and data.bank.scene(k).style in PLAIN}
-    assert met == plain and 0 < len(met) < 40
-    assert set(data.draw(rng, 1000).tolist()) == set(range(40))
-    asked, draw = [], BankCodes.draw
-    monkeypatch.setattr(BankCodes, "draw", lambda self, rng, n, easy: asked.append(easy) or draw(self, rng, n, easy))
-    list(TrainPriorTop(**SMALL, easy=0.5).run(lab))
-    assert asked == [True, True, False, False]
-    with pytest.raises(SpecError, match="easy: 0.5 asks for plain scenes, but a code store does not say .*; use 0, or leave"):
-        next(iter(TrainPriorTop(**SMALL, easy=0.5, store=str(store)).run(lab)))
-    first = min(set(range(40)) - plain)
-    hard = scene_bank("train", first + 1)
-    monkeypatch.setattr(hard, "scene", lambda k: data.bank.scene(first))
-    with pytest.raises(SpecError, match="easy: none of the .* scenes is of one subject in a plain style; raise scenes"):
-        BankCodes(lab, hard, CONDITION).draw(rng, 1, easy=True)
+def test_it_learns_from_plain_scenes_alone_if_asked(lab, store):
+    bank, data = scene_bank("train", 40), TrainPriorTop(**SMALL, plain=True).data(lab)
+    every = bank_codes(lab.vqvae, bank)
+    for level, codes in enumerate(data.codes):
+        assert torch.equal(codes, every[level][bank.plain().index])
+    with pytest.raises(SpecError, match="plain: a code store does not say which of its pictures are plain; leave plain or"):
+        next(iter(TrainPriorTop(**SMALL, plain=True, store=str(store)).run(lab)))
 
 
 def test_codes_that_look_alike_begin_with_alike_embeddings():

@@ -24,7 +24,7 @@ from labkit.training import pocket_pipeline
 from labkit.training.autoencoder import TrainAutoencoder, scale_of
 from labkit.training.bank import scene_bank
 from labkit.training.latents import LatentBank, fingerprint_of
-from labkit.training.stable_diffusion import CLEAN, TrainStableDiffusion, easy_scenes, unet_config
+from labkit.training.stable_diffusion import TrainStableDiffusion, unet_config
 from labkit.weights import WeightsError
 from tests.conformance import TinyLab, pocket_lab
 
@@ -49,15 +49,6 @@ def test_the_autoencoder_begins_as_the_vqgan(missing):
     wanted, ours = lab.vqgan.decode(near)[..., 24:40, 24:40], model.decode(belief.mean).sample[..., 24:40, 24:40]
     assert (ours - wanted).abs().mean() < 0.01 < (ours - ours.roll(1, 0)).abs().mean()
     assert abs(scale_of(model, x) - 1) < 0.01
-
-
-def test_easy_scenes_have_one_subject_and_a_clean_style():
-    bank = scene_bank("train", 64)
-    found = easy_scenes(bank)
-    assert 0 < len(found) < 64
-    for k in range(64):
-        scene = bank.scene(k)
-        assert (k in found) == (len(scene.subjects) == 1 and scene.style in CLEAN)
 
 
 def test_latents_are_made_once_and_never_of_other_weights(tiny, own_bank, monkeypatch):

@@ -61,6 +61,13 @@ def test_a_caption_that_leaves_out_how_scenes_differ_is_true_of_both():
     assert truths([scene, other, third], said).tolist() == [[True, False, False], [True, True, False], [True, False, True]]
 
 
+def test_a_false_caption_is_true_of_the_scene_that_it_describes():
+    scene = next(s for s in SCENES if len(s.subjects) == 1 and s.subjects[0].colour == "red")
+    found = contrast(scene, np.random.default_rng(0), "colour")
+    assert truths([scene, found.other], [found.right, found.wrong], [scene, found.other]).tolist() == [[True, False], [False, True]]
+    assert truths([scene, replace(found.other)], [found.wrong], [found.other]).tolist() == [[False], [True]]
+
+
 def test_of_strangers_only_their_own_caption_is_true():
     some = [SCENES[0], next(s for s in SCENES if s.subjects[0].subject != SCENES[0].subjects[0].subject)]
     assert truths(some, ["a thing", "a thing"]).tolist() == [[True, False], [False, True]]
