@@ -71,8 +71,8 @@ class PriorSampling(Prompted):
                                          "top": {"top_p": 0.98}}
 
     steps: Steps = 40
-    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: what is in the picture")
-    bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: what it looks like")
+    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: setting and colours")
+    bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: shapes and strokes")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
     preview_every: PreviewEvery = 4
