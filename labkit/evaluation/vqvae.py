@@ -97,7 +97,8 @@ def by_level(model, pictures: Tensor) -> dict[str, Tensor]:
     """What each level carries of pictures (B, 3, H, W) in [-1, 1]: name → pictures likewise. Beside the bottom alone stands the
     mean of the top's vectors over all of them; the last has each one's top with the next one's bottom."""
     (top, bottom), _ = model.encode(pictures)
-    vectors = {"both": (top, bottom), "top alone": (top, None), "bottom alone": (top.mean((0, 2, 3), True).expand_as(top), bottom),
+    no_top = top.mean((0, 2, 3), keepdim=True).expand_as(top)
+    vectors = {"both": (top, bottom), "top alone": (top, None), "bottom alone": (no_top, bottom),
                "the next one's bottom": (top, bottom.roll(-1, 0))}
     return {name: model.decode(*levels).clamp(-1, 1) for name, levels in vectors.items()}
 

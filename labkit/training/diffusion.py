@@ -28,7 +28,7 @@ from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.judge import perceptual_distance
 from labkit.models.load import config_of
 from labkit.models.sampler import sample
-from labkit.models.schedule import add_noise
+from labkit.models.schedule import add_noise, drawn_times
 from labkit.precision import autocast
 from labkit.spec import Batch, PreviewEvery, Scenes, Seed, Steps, Training
 from labkit.training.bank import scene_bank
@@ -64,9 +64,7 @@ class TrainDiffusion(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             x0 = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
-            # One time of each of `batch` equally likely parts of the schedule: the same expectation with less variance.
-            u = (torch.arange(self.batch) + torch.rand(self.batch, generator=rng.torch)) / self.batch
-            t = (u**0.75 * len(model.alpha_bar)).long().clamp(max=len(model.alpha_bar) - 1)
+            t = drawn_times(self.batch, len(model.alpha_bar), rng.torch, power=0.75)
             a = model.alpha_bar[t]
             eps = torch.randn(x0.shape, generator=rng.torch).to(device)
             x = add_noise(x0, eps, a)

@@ -4,8 +4,8 @@
 
 For classifier-free guidance a share `drop` of the captions is empty (Ho & Salimans 2022). The text is the pocket CLIP's,
 frozen: it costs no training. `easy` is the share of the steps that see scenes with one subject in a plain style only: what a
-picture is of is learnt before how pictures differ. One time of each of `batch` equally likely parts of the schedule: the same
-expectation with less variance. Shipped is the moving average of the weights. Held-out combinations never occur.
+picture is of is learnt before how pictures differ. Shipped is the moving average of the weights. Held-out combinations never
+occur.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torch import nn
 from labkit.image import grid, to_pil
 from labkit.loop import Made, Rng, Step, loop
 from labkit.models.latent_path import Generators, way
-from labkit.models.schedule import add_noise
+from labkit.models.schedule import add_noise, drawn_times
 from labkit.models.stable_diffusion import StableDiffusion
 from labkit.models.stable_text import text_model, text_tokenizer
 from labkit.precision import autocast
-from labkit.spec import Batch, PreviewEvery, Scenes, Seed, Steps, Training
+from labkit.spec import Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
 from labkit.training.bank import scene_bank
 from labkit.training.codes import captions
 from labkit.training.latents import LatentBank, fingerprint_of
@@ -47,7 +47,7 @@ class TrainStableDiffusion(Training):
 
     steps: Steps = 20_000
     batch: Batch = 32
-    lr: float = Field(1e-3, gt=0, le=0.1, description="Peak learning rate")
+    lr: Rate = 1e-3
     drop: float = Field(0.12, ge=0, le=0.9, description="Share of captions that are left out")
     width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
     easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject in a plain style")
@@ -77,8 +77,7 @@ class TrainStableDiffusion(Training):
             index = some[rng.np.integers(len(some), size=self.batch)]
             z0 = seen.latents(index).to(device)
             texts = [text if rng.np.random() >= self.drop else "" for text in captions(bank, index, rng.np)]
-            u = (torch.arange(self.batch) + torch.rand(self.batch, generator=rng.torch)) / self.batch
-            t = (u * len(alpha_bar)).long().clamp(max=len(alpha_bar) - 1)
+            t = drawn_times(self.batch, len(alpha_bar), rng.torch)
             eps, a = torch.randn(z0.shape, generator=rng.torch).to(device), alpha_bar[t]
             with cast:
                 guess = model(add_noise(z0, eps, a), t.to(device), roof.read(texts).states, return_dict=False)[0]

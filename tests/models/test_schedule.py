@@ -11,6 +11,7 @@ from labkit.models.schedule import (
     cosine_alpha_bar,
     ddim_step,
     ddpm_step,
+    drawn_times,
     linear_alpha_bar,
     log_variance,
     noise_ratio,
@@ -85,3 +86,12 @@ def test_learned_variance_lies_between_the_two_bounds():
 def test_the_last_step_of_ddpm_adds_no_noise():
     x = add_noise(X0, EPS, 0.9)
     assert torch.allclose(ddpm_step(x, X0, 0.9, 1.0, log_variance(0.9, 1.0, None), NOISE), X0, atol=1e-6)
+
+
+def test_drawn_times_are_one_of_each_part_and_a_power_below_one_draws_them_late():
+    rng = torch.Generator().manual_seed(0)
+    t = drawn_times(8, 1000, rng)
+    assert t.dtype == torch.int64 and (t // 125).tolist() == list(range(8))
+    assert 0 <= drawn_times(4, 2, rng).min() and drawn_times(4, 2, rng).max() == 1
+    many = torch.cat([drawn_times(100, 1000, rng, power=0.75) for _ in range(50)]).float() / 1000
+    assert abs(float(many.mean()) - 1 / 1.75) < 0.01

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.training import bank as module
 from labkit.spec import SpecError
+from labkit.training import bank as module
 from labkit.training.bank import PLAIN, scene_bank
 from labkit.world import classes, render, sample_scene, world_hash
 

@@ -64,7 +64,8 @@ def test_a_caption_that_leaves_out_how_scenes_differ_is_true_of_both():
 def test_a_false_caption_is_true_of_the_scene_that_it_describes():
     scene = next(s for s in SCENES if len(s.subjects) == 1 and s.subjects[0].colour == "red")
     found = contrast(scene, np.random.default_rng(0), "colour")
-    assert truths([scene, found.other], [found.right, found.wrong], [scene, found.other]).tolist() == [[True, False], [False, True]]
+    both = [scene, found.other]
+    assert truths(both, [found.right, found.wrong], both).tolist() == [[True, False], [False, True]]
     assert truths([scene, replace(found.other)], [found.wrong], [found.other]).tolist() == [[False], [True]]
 
 
