@@ -19,7 +19,7 @@ from torch import Tensor
 from labkit.evaluation.painting import PaintingReport, measure_painting
 from labkit.methods.prior_sampling import PriorSampling
 from labkit.models.drawing import Draw, sample_codes
-from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of
+from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, learned_plain
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption
@@ -28,8 +28,8 @@ from labkit.world import caption
 def top_figures(lab, n: int) -> dict:
     """Figures of the prior of top codes, on n held-out scenes."""
     few = min(n, 200)
-    return {f"Bits per top code, on {n:,} held-out scenes": bits_table(lab, lab.prior_top, n),
-            f"Codes in common with the nearest of 20,000 training scenes, {few} each": memory_table(lab, few),
+    return {"Bits per top code, on held-out scenes": bits_table(lab, lab.prior_top, n),
+            "Top codes in common with the nearest training scene": memory_table(lab, few),
             f"Heeding its prompt, on {few} held-out combinations": heeding(lab, few).summary}
 
 
@@ -42,14 +42,20 @@ def heeding(lab, n: int, n_jobs: int = -1) -> PaintingReport:
 
 def bottom_figures(lab, n: int) -> dict:
     """Figures of the prior of bottom codes, given true top codes, on n held-out scenes."""
-    return {f"Bits per bottom code, on {n:,} held-out scenes": bits_table(lab, lab.prior_bottom, n)}
+    return {"Bits per bottom code, on held-out scenes": bits_table(lab, lab.prior_bottom, n)}
 
 
-def held_out(lab, n: int) -> tuple[SceneBank, tuple[Tensor, Tensor], Tensor]:
-    """n held-out scenes, their codes, and the embeddings (n, D) of captions that name everything."""
-    bank, rng = scene_bank("held", n), np.random.default_rng(0)
-    texts = [caption(bank.scene(k), rng, full=True) for k in range(n)]
-    return bank, bank_codes(lab.vqvae, bank), condition_of(lab, texts, lab.prior_top.config.condition)
+def held_out(lab, n: int, prior: PixelSNAIL) -> tuple[SceneBank, tuple[Tensor, Tensor], Tensor]:
+    """Those of n held-out scenes that a prior can know, their codes, and the embeddings of captions that name everything."""
+    bank, rng = known_scenes(prior, "held", n), np.random.default_rng(0)
+    texts = [caption(bank.scene(k), rng, full=True) for k in range(len(bank))]
+    return bank, bank_codes(lab.vqvae, bank), condition_of(lab, texts, prior.config.condition)
+
+
+def known_scenes(prior: PixelSNAIL, split: str, n: int) -> SceneBank:
+    """The first n scenes of a split; where a prior learned plain ones alone, those of them that are plain, one in three."""
+    bank = scene_bank(split, n)
+    return bank.plain() if learned_plain(prior) else bank
 
 
 def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:
@@ -57,14 +63,14 @@ def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:
     dearer a code is than with the right one. Raises ValueError for n < 2."""
     if n < 2:
         raise ValueError(f"n: {n} scenes are too few for a wrong sentence; use 2 or more")
-    _, codes, e = held_out(lab, n)
+    _, codes, e = held_out(lab, n, prior)
     level = 1 if prior.config.coarser else 0
     above = codes[0] if level else None
     told = {"right sentence": e, "another scene's": e.roll(1, 0), "none": None}
     bits = {name: bits_per_code(prior, codes[level], c, above).double().numpy() for name, c in told.items()}
-    rows = {name: {"bits": mean_interval(b), "dearer by": mean_interval(b - bits["right sentence"]) if k else "", "n": n}
+    rows = {name: {"bits": mean_interval(b), "dearer by": mean_interval(b - bits["right sentence"]) if k else "", "n": len(e)}
             for k, (name, b) in enumerate(bits.items())}
-    rows["uniform"] = {"bits": f"{math.log2(prior.config.n_embed):.3f}", "dearer by": "", "n": n}
+    rows["uniform"] = {"bits": f"{math.log2(prior.config.n_embed):.3f}", "dearer by": "", "n": len(e)}
     return pd.DataFrame(rows).T
 
 
@@ -74,14 +80,16 @@ def mean_interval(values: np.ndarray) -> str:
     return f"{values.mean():.3f} ({values.mean() - half:.3f}–{values.mean() + half:.3f})"
 
 
-def memory_table(lab, n: int, training: int = 20_000) -> pd.DataFrame:
+def memory_table(lab, n: int, training: int = 10_000) -> pd.DataFrame:
     """Share of top codes in common with the nearest training scene: of drawings for held-out sentences, and of the held-out
     scenes themselves, which nothing can remember."""
-    _, codes, e = held_out(lab, n)
-    known = bank_codes(lab.vqvae, scene_bank("train", training))[0]
-    drawn = sample_codes(lab.prior_top, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
+    prior = lab.prior_top
+    _, codes, e = held_out(lab, n, prior)
+    known = bank_codes(lab.vqvae, known_scenes(prior, "train", training))[0]
+    drawn = sample_codes(prior, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
     rows = {"drawings": most_in_common(drawn, known)[0], "held-out scenes": most_in_common(codes[0], known)[0]}
-    return pd.DataFrame({name: {"mean": float(shares.mean()), "largest": float(shares.max()), "n": float(n)}
+    return pd.DataFrame({name: {"mean": float(shares.mean()), "largest": float(shares.max()), "n": float(len(shares)),
+                                "training scenes": float(len(known))}
                          for name, shares in rows.items()}).T
 
 

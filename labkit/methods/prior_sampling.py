@@ -23,10 +23,11 @@ from torch import Tensor
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, learned_plain
 from labkit.models.pixelsnail_sampler import CachedPrior
 from labkit.prompt import Prompt, parse
 from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
+from labkit.world import PLAIN, read
 
 LEVELS = ("top", "bottom")
 
@@ -81,7 +82,7 @@ class PriorSampling(Prompted):
         vqvae, priors, prompts = lab.vqvae, (lab.prior_top, lab.prior_bottom), parse(self.prompt)
         self._fits(vqvae, priors)
         sentences = [sentence_of(lab, prompts, prior.config.condition) for prior in priors]
-        notices = tuple(notices_of(lab, prompts, priors[0].config.condition))
+        notices = tuple(notices_of(lab, prompts, priors[0].config.condition) + beyond(priors, prompts))
         drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed)
 
         def step(i: int) -> Made:
@@ -141,6 +142,16 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
     tell = getattr(lab.model(kind), "notices", lambda text: [])
     stops = ["a prompt's stop has no meaning here: codes are drawn, nothing is descended"]
     return [line for p in prompts for line in tell(p.text)] + stops * any(p.stop > -torch.inf for p in prompts)
+
+
+def beyond(priors: tuple[PixelSNAIL, ...], prompts: tuple[Prompt, ...]) -> list[str]:
+    """What the prompts ask for that priors which learned plain scenes alone have never met."""
+    if not any(map(learned_plain, priors)):
+        return []
+    said = [read(p.text) for p in prompts]
+    known = f"these priors have only met scenes of one subject in a plain style: {', '.join(PLAIN)}"
+    asked = [s.style for s in said if s.style not in (None, *PLAIN)] + ["two subjects"] * any(len(s.subjects) > 1 for s in said)
+    return [f"{what}: {known}" for what in asked]
 
 
 class Drawing:

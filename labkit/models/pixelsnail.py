@@ -257,6 +257,11 @@ def condition_of(lab, texts: list[str], kind: str = CONDITION) -> Tensor:
     return lab.model(kind).encode_text(texts).detach()
 
 
+def learned_plain(prior: PixelSNAIL) -> bool:
+    """Whether it learned scenes of one subject in a plain style alone, by what its file says of its training."""
+    return bool(getattr(prior, "about", {}).get("trained", {}).get("plain"))
+
+
 def load_prior_top(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> PixelSNAIL:
     """The prior over top codes, in fp32, eval mode and frozen: "pocket" or a file. Raises WeightsError and its kin."""
     return load_model("prior_top", name, device)

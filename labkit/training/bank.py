@@ -19,7 +19,6 @@ from labkit.text import plain
 from labkit.world import classes, render, sample_scene, world_hash
 
 CHUNK = 500
-PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 
 
 class SceneBank:
@@ -34,9 +33,8 @@ class SceneBank:
         return len(self.index)
 
     def plain(self) -> SceneBank:
-        """Those of its pictures that say little but what a caption says: of one subject, in a plain style. Raises `SpecError`
-        where there are none."""
-        found = [k for k in range(len(self)) if len((scene := self.scene(k)).subjects) == 1 and scene.style in PLAIN]
+        """Those of its pictures whose scenes are plain. Raises `SpecError` where there are none."""
+        found = [k for k in range(len(self)) if self.scene(k).plain]
         if not found:
             raise SpecError(f"scenes: none of {len(self)} is of one subject in a plain style; use more")
         part = copy(self)

@@ -7,8 +7,8 @@
 
 from labkit.world.captions import Reading, caption, read, unknown_words
 from labkit.world.render import render, render_sketch
-from labkit.world.scene import Placed, Scene, held_out, sample_scene
+from labkit.world.scene import PLAIN, Placed, Scene, held_out, sample_scene
 from labkit.world.words import classes, words, world_hash
 
-__all__ = ["Placed", "Reading", "Scene", "caption", "classes", "held_out", "read", "render", "render_sketch",
+__all__ = ["PLAIN", "Placed", "Reading", "Scene", "caption", "classes", "held_out", "read", "render", "render_sketch",
            "sample_scene", "unknown_words", "words", "world_hash"]

@@ -18,6 +18,7 @@ SPLITS = {"train": 1, "val": 2, "test": 3, "held": 4, "judge": 5}
 CONTAINERS = ("cage", "ship", "car", "house", "castle", "rowing_boat", "tv", "train")
 SUPPORTS = ("table", "car", "book", "elephant", "house", "mountain", "train", "tractor", "whale", "turtle", "cloud")
 COARSE = ("oil", "cubist", "mosaic")  # styles whose strokes swallow small subjects
+PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 DARK = ("night", "dark_corner", "storm")
 
 
@@ -55,6 +56,11 @@ class Scene:
     background: tuple[int, int, bool]  # drawing number, zoom, mirrored
     style: str
     light: str | None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it shows little but what a caption says: one subject, in a plain style."""
+        return len(self.subjects) == 1 and self.style in PLAIN
 
     @property
     def truth(self) -> tuple:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.evaluation.priors import bits_table, heeding, mean_interval, memory_table, most_in_common
+from labkit.evaluation.priors import bits_table, heeding, held_out, mean_interval, memory_table, most_in_common
 from labkit.models.pixelsnail import bits_per_code
 from tests.models.priors import PriorLab
 
@@ -56,3 +56,12 @@ def test_heeding_is_asked_as_of_the_other_methods(lab):
     report = heeding(lab, 3, n_jobs=1)
     assert len(set(report.table["prompt"])) == 3 and len(set(report.table["seed"])) == 3
     assert report.table["clip after"].isna().all() and list(report.summary.index) == ["subject", "colour", "setting", "style"]
+
+
+def test_a_prior_of_plain_scenes_is_asked_of_plain_scenes(lab, monkeypatch):
+    prior = lab.prior_top
+    everything, *_ = held_out(lab, 30, prior)
+    monkeypatch.setattr(prior, "about", {"trained": {"plain": True}}, raising=False)
+    bank, codes, e = held_out(lab, 30, prior)
+    assert [bank.scene(k) for k in range(len(bank))] == [s for s in map(everything.scene, range(30)) if s.plain]
+    assert 2 < len(bank) == len(e) == len(codes[0]) < 30 and bits_table(lab, prior, 30)["n"].eq(len(bank)).all()

@@ -6,8 +6,8 @@ import torch
 
 from labkit.spec import SpecError
 from labkit.training import bank as module
-from labkit.training.bank import PLAIN, scene_bank
-from labkit.world import classes, render, sample_scene, world_hash
+from labkit.training.bank import scene_bank
+from labkit.world import PLAIN, classes, render, sample_scene, world_hash
 
 
 @pytest.fixture(scope="module")
