@@ -19,7 +19,7 @@ from torch import Tensor
 from labkit.evaluation.painting import PaintingReport, measure_painting
 from labkit.methods.prior_sampling import PriorSampling
 from labkit.models.drawing import Draw, sample_codes
-from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, learned_plain
+from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, learned_styles
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption
@@ -53,9 +53,9 @@ def held_out(lab, n: int, prior: PixelSNAIL) -> tuple[SceneBank, tuple[Tensor, T
 
 
 def known_scenes(prior: PixelSNAIL, split: str, n: int) -> SceneBank:
-    """The first n scenes of a split; where a prior learned plain ones alone, those of them that are plain, one in three."""
-    bank = scene_bank(split, n)
-    return bank.plain() if learned_plain(prior) else bank
+    """The first n scenes of a split; where a prior learned scenes of some styles alone, those of them that are such."""
+    bank, styles = scene_bank(split, n), learned_styles(prior)
+    return bank.only(styles) if styles else bank
 
 
 def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:

@@ -23,11 +23,11 @@ from torch import Tensor
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, learned_plain
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, learned_styles
 from labkit.models.pixelsnail_sampler import CachedPrior
 from labkit.prompt import Prompt, parse
 from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
-from labkit.world import PLAIN, read
+from labkit.world import read
 
 LEVELS = ("top", "bottom")
 
@@ -145,13 +145,14 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
 
 
 def beyond(priors: tuple[PixelSNAIL, ...], prompts: tuple[Prompt, ...]) -> list[str]:
-    """What the prompts ask for that priors which learned plain scenes alone have never met."""
-    if not any(map(learned_plain, priors)):
+    """What the prompts ask for that priors which learned scenes of some styles alone have never met."""
+    styles, said = {style for prior in priors for style in learned_styles(prior)}, [read(p.text) for p in prompts]
+    if not styles:
         return []
-    said = [read(p.text) for p in prompts]
-    known = f"these priors have only met scenes of one subject in a plain style: {', '.join(PLAIN)}"
-    asked = [s.style for s in said if s.style not in (None, *PLAIN)] + ["two subjects"] * any(len(s.subjects) > 1 for s in said)
-    return [f"{what}: {known}" for what in asked]
+    asked = [s.style for s in said if s.style not in (None, *styles)]
+    asked += ["two subjects"] * any(len(s.subjects) > 1 for s in said)
+    return [f"{what}: these priors have only met scenes of one subject in the style {' or '.join(sorted(styles))}"
+            for what in asked]
 
 
 class Drawing:

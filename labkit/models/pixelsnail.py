@@ -257,9 +257,9 @@ def condition_of(lab, texts: list[str], kind: str = CONDITION) -> Tensor:
     return lab.model(kind).encode_text(texts).detach()
 
 
-def learned_plain(prior: PixelSNAIL) -> bool:
-    """Whether it learned scenes of one subject in a plain style alone, by what its file says of its training."""
-    return bool(getattr(prior, "about", {}).get("trained", {}).get("plain"))
+def learned_styles(prior: PixelSNAIL) -> tuple[str, ...]:
+    """Where it learned scenes of one subject in some styles alone, these, by what its file says of its training; else none."""
+    return tuple(getattr(prior, "about", {}).get("trained", {}).get("styles", ()))
 
 
 def load_prior_top(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> PixelSNAIL:

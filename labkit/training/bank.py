@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
@@ -32,13 +33,13 @@ class SceneBank:
     def __len__(self) -> int:
         return len(self.index)
 
-    def plain(self) -> SceneBank:
-        """Those of its pictures whose scenes are plain. Raises `SpecError` where there are none."""
-        found = [k for k in range(len(self)) if self.scene(k).plain]
+    def only(self, styles: Sequence[str]) -> SceneBank:
+        """Those of its pictures that are of one subject in one of these styles. Raises `SpecError` where there are none."""
+        found = [k for k in range(len(self)) if len((scene := self.scene(k)).subjects) == 1 and scene.style in styles]
         if not found:
-            raise SpecError(f"scenes: none of {len(self)} is of one subject in a plain style; use more")
+            raise SpecError(f"scenes: none of {len(self)} is of one subject in the style {' or '.join(styles)}; use more")
         part = copy(self)
-        part.index, part._part = self.index[found], "_plain"
+        part.index, part._part = self.index[found], "_".join(["", *sorted(styles)])
         return part
 
     def beside(self, name: str) -> Path:

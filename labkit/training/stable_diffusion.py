@@ -33,7 +33,7 @@ from labkit.training.bank import scene_bank
 from labkit.training.codes import captions
 from labkit.training.latents import LatentBank, fingerprint_of
 from labkit.training.optim import average, cosine, set_lr, update_average
-from labkit.world import world_hash
+from labkit.world import PLAIN, world_hash
 
 SCHEDULER = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
              "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
@@ -68,7 +68,7 @@ class TrainStableDiffusion(Training):
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
-        easy = bank.plain().index if self.easy else bank.index
+        easy = bank.only(PLAIN).index if self.easy else bank.index
         alpha_bar = scheduler.alphas_cumprod.double()
 
         def step(i: int) -> Made:

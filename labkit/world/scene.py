@@ -58,11 +58,6 @@ class Scene:
     light: str | None
 
     @property
-    def plain(self) -> bool:
-        """Whether it shows little but what a caption says: one subject, in a plain style."""
-        return len(self.subjects) == 1 and self.style in PLAIN
-
-    @property
     def truth(self) -> tuple:
         """What a caption that names everything says: scenes with equal truth look alike to it."""
         return (tuple((p.subject, p.colour) for p in self.subjects), self.relation, self.setting, self.style, self.light)

@@ -58,10 +58,11 @@ def test_heeding_is_asked_as_of_the_other_methods(lab):
     assert report.table["clip after"].isna().all() and list(report.summary.index) == ["subject", "colour", "setting", "style"]
 
 
-def test_a_prior_of_plain_scenes_is_asked_of_plain_scenes(lab, monkeypatch):
+def test_a_prior_of_some_styles_is_asked_of_such_scenes(lab, monkeypatch):
     prior = lab.prior_top
     everything, *_ = held_out(lab, 30, prior)
-    monkeypatch.setattr(prior, "about", {"trained": {"plain": True}}, raising=False)
+    monkeypatch.setattr(prior, "about", {"trained": {"styles": ["flat", "comic"]}}, raising=False)
     bank, codes, e = held_out(lab, 30, prior)
-    assert [bank.scene(k) for k in range(len(bank))] == [s for s in map(everything.scene, range(30)) if s.plain]
-    assert 2 < len(bank) == len(e) == len(codes[0]) < 30 and bits_table(lab, prior, 30)["n"].eq(len(bank)).all()
+    assert [bank.scene(k) for k in range(len(bank))] == [
+        s for s in map(everything.scene, range(30)) if len(s.subjects) == 1 and s.style in ("flat", "comic")]
+    assert 1 < len(bank) == len(e) == len(codes[0]) < 30 and bits_table(lab, prior, 30)["n"].eq(len(bank)).all()

@@ -31,6 +31,16 @@ SMOKE = {
         ('value = "40"', 'value = "3"'),
     ],
     "05_blip": [("120", "12"), ("steps=24, batch=16", "steps=3, batch=4"), ('bank("test", 80)', 'bank("test", 12)')],
+    "06_vqvae_codes": [
+        ("range(100)", "range(12)"), ("x[:40]", "x[:6]"), ("range(150)", "range(10)"), ("range(1, 151)", "range(1, 11)"),
+        ("(1, 1024)", "(1, 256)"), ("busiest=240", "busiest=6"), ("busiest=320", "busiest=8"), ("3, 11, 42]", "3, 5, 7]"),
+        ("perplexity=12", "perplexity=3"),
+    ],
+    "07_pixelsnail": [
+        ("e.repeat(4, 1)", "e.repeat(2, 1)"), ("steps=40, preview_every=4", "steps=4, preview_every=2"),
+        ("in (0, 1, 2, 5)", "in (1, 5)"), ("in (0.5, 0.9)", "in (0.5,)"), ("lab.model(kind), 150)", "lab.model(kind), 12)"),
+        ('"train", 600)', '"train", 32)'), ('"held", 150)', '"held", 12)'), ("(lab, 24, draws=200)", "(lab, 20, draws=20)"),
+    ],
     "09_lyrics_to_pictures": [
         ("sample(model, 6, steps=50", "sample(model, 6, steps=4"),
         ("steps=50, seed=0", "steps=4, seed=0"),

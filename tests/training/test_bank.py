@@ -39,17 +39,18 @@ def test_targets_are_distributions_over_what_is_there(bank):
         assert torch.allclose(targets[attribute].sum(1), torch.ones(24))
 
 
-def test_plain_pictures_are_those_of_one_subject_in_a_plain_style(bank, tmp_path):
-    plain = bank.plain()
-    wanted = [k for k in range(24) if len(bank.scene(k).subjects) == 1 and bank.scene(k).style in PLAIN]
+def test_a_part_of_a_bank_is_its_pictures_of_one_subject_in_some_styles(bank):
+    plain = bank.only(PLAIN)
+    wanted = [k for k, s in enumerate(map(bank.scene, range(24))) if len(s.subjects) == 1 and s.style in PLAIN]
     assert plain.index.tolist() == wanted and 0 < len(plain) < 24
     assert [plain.scene(j) for j in range(len(plain))] == [bank.scene(k) for k in wanted]
     assert torch.equal(plain.images(range(len(plain))), bank.images(wanted)) and len(bank) == 24
-    assert plain.beside("x.npy") != bank.beside("x.npy") and plain.beside("x.npy").parent == bank.beside("x.npy").parent
+    assert len({b.beside("x.npy") for b in (plain, bank, bank.only(PLAIN[:2]))}) == 3
+    assert plain.beside("x.npy").parent == bank.beside("x.npy").parent
     hard = min(set(range(24)) - set(wanted))
     bank.index = np.array([hard])
-    with pytest.raises(SpecError, match="scenes: none of 1 is of one subject in a plain style; use more"):
-        bank.plain()
+    with pytest.raises(SpecError, match="scenes: none of 1 is of one subject in the style flat or comic or pencil or neon"):
+        bank.only(PLAIN)
     bank.index = np.arange(24)
 
 

@@ -13,7 +13,7 @@ from labkit.spec import SpecError
 from labkit.training.bank import scene_bank
 from labkit.training.codes import BankCodes, StoredCodes, bank_codes, captions, fingerprint
 from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, begin_alike, misread, sheet
-from labkit.world import caption
+from labkit.world import PLAIN, caption
 from tests.conformance import assert_same, tiny_prior
 from tests.models.priors import BlockCodes, PriorLab
 
@@ -102,13 +102,15 @@ def test_codes_are_made_once_and_named_by_the_weights_that_made_them(monkeypatch
     assert len(calls) == 6, "another model's codes are never met"
 
 
-def test_it_learns_from_plain_scenes_alone_if_asked(lab, store):
-    bank, data = scene_bank("train", 40), TrainPriorTop(**SMALL, plain=True).data(lab)
+def test_it_learns_from_scenes_of_some_styles_alone_if_asked(lab, store):
+    bank, data = scene_bank("train", 40), TrainPriorTop(**SMALL, styles=PLAIN).data(lab)
     every = bank_codes(lab.vqvae, bank)
     for level, codes in enumerate(data.codes):
-        assert torch.equal(codes, every[level][bank.plain().index])
-    with pytest.raises(SpecError, match="plain: a code store does not say which of its pictures are plain; leave plain or"):
-        next(iter(TrainPriorTop(**SMALL, plain=True, store=str(store)).run(lab)))
+        assert torch.equal(codes, every[level][bank.only(PLAIN).index])
+    with pytest.raises(SpecError, match="styles: sepia: no style of this world; use some of flat, comic"):
+        TrainPriorTop(**SMALL, styles=("flat", "sepia"))
+    with pytest.raises(SpecError, match="styles: a code store does not say of what style its pictures are; leave styles or"):
+        next(iter(TrainPriorTop(**SMALL, styles=("flat",), store=str(store)).run(lab)))
 
 
 def test_codes_that_look_alike_begin_with_alike_embeddings():
