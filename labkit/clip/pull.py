@@ -73,12 +73,17 @@ def picture_gradient(picture: Tensor, guide, looks: Looks, targets: list[Target]
 
 
 @torch.no_grad()
-def clip_score(picture: Tensor, guide, targets: list[Target]) -> float:
-    """The score "clip" of every method: the cosine of the whole picture (1, 3, H, W) in [0, 1] and each prompt, averaged with
-    weights |w|, repelling prompts counted negative. What CLIP makes of the cutouts is another number: "cutouts"."""
-    seen = guide.encode_image(F.interpolate(picture, (guide.size, guide.size), mode="area").clamp(0, 1))
+def clip_scores(pictures: Tensor, guide, targets: list[Target]) -> Tensor:
+    """The score "clip" of every method, (B,): the cosine of each whole picture (B, 3, H, W) in [0, 1] and each prompt, averaged
+    with weights |w|, repelling prompts counted negative. What CLIP makes of the cutouts is another number: "cutouts"."""
+    seen = guide.encode_image(F.interpolate(pictures, (guide.size, guide.size), mode="area").clamp(0, 1))
     scale = sum(abs(w) for _, w, _ in targets) or 1.0
-    return sum(w * float((seen @ e).mean()) for e, w, _ in targets) / scale
+    return sum((w * (seen @ e) for e, w, _ in targets), seen.new_zeros(len(seen))) / scale
+
+
+def clip_score(picture: Tensor, guide, targets: list[Target]) -> float:
+    """Likewise of one picture (1, 3, H, W)."""
+    return float(clip_scores(picture, guide, targets).mean())
 
 
 def smaller_batch(chunk: int, used: int) -> list[str]:

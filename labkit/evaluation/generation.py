@@ -23,16 +23,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from labkit.clip.pull import clip_scores, targets_of
 from labkit.evaluation.gan import paint
 from labkit.evaluation.painting import held_out_scenes, plain_caption, prompt_of
 from labkit.image import contact_sheet, to_pil
-from labkit.methods.prior_sampling import PriorSampling, sentence_of
+from labkit.methods.prior_sampling import PriorSampling, pictures_of, sentence_of
 from labkit.metrics.captions import bleu, caption_scores, meteor
 from labkit.metrics.fid import fid, kid_score
 from labkit.metrics.perceptual import MissingNetwork, lpips, pocket_distance, trunk_of
 from labkit.metrics.score import Score, score_table
 from labkit.models.drawing import Draw, sample_codes
-from labkit.prompt import parse
+from labkit.prompt import Prompt, parse
 from labkit.world import Scene, render, sample_scene
 from labkit.world.sprites import natural_colour
 
@@ -73,15 +74,24 @@ def sample_pictures(lab, sentences: Sequence[str], seed: int = 0, how: PriorSamp
     there are after each batch. Raises `SpecError` where the lab's models do not belong together."""
     vqvae, priors, rng, parts = lab.vqvae, (lab.prior_top, lab.prior_bottom), torch.Generator().manual_seed(seed), []
     how._fits(vqvae, priors)
-    for k in range(0, len(sentences), BATCH):
-        asked = [parse(text) for text in sentences[k:k + BATCH]]
+    at_once = max(1, BATCH // how.candidates)
+    for k in range(0, len(sentences), at_once):
+        asked = [parse(text) for text in sentences[k:k + at_once]]
         codes: list[Tensor] = []
         for prior, draw in zip(priors, (how.top, how.bottom), strict=True):
             e = torch.cat([sentence_of(lab, prompts, prior.config.condition) for prompts in asked])
-            codes.append(_drawn(prior, draw, rng, e, codes))
-        parts.append((vqvae.decode_codes(*codes).clamp(-1, 1).cpu() + 1) / 2)
+            codes.append(_drawn(prior, draw, rng, e.repeat_interleave(how.candidates, 0), codes))
+        parts.append(_favourites(lab, asked, pictures_of(vqvae, codes)).cpu())
         done(k + len(asked))
     return torch.cat(parts)
+
+
+def _favourites(lab, asked: list[tuple[Prompt, ...]], x: Tensor) -> Tensor:
+    """Of as many pictures of each prompt the one that CLIP likes best, of x (prompts · candidates, 3, H, W)."""
+    if len(x) == len(asked):
+        return x
+    each = zip(asked, x.split(len(x) // len(asked)), strict=True)
+    return torch.stack([some[clip_scores(some, lab.clip, targets_of(lab.clip, list(said))).argmax()] for said, some in each])
 
 
 def _drawn(prior, draw: Draw, rng: torch.Generator, e: Tensor, above: list[Tensor]) -> Tensor:

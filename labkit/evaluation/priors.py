@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from labkit.evaluation.generation import SAMPLING
 from labkit.evaluation.painting import PaintingReport, measure_painting
 from labkit.methods.prior_sampling import PriorSampling
 from labkit.models.drawing import Draw, sample_codes
@@ -30,13 +31,15 @@ def top_figures(lab, n: int) -> dict:
     few = min(n, 200)
     return {"Bits per top code, on held-out scenes": bits_table(lab, lab.prior_top, n),
             "Top codes in common with the nearest training scene": memory_table(lab, few),
-            f"Heeding its prompt, on {few} held-out combinations": heeding(lab, few).summary}
+            f"Heeding its prompt, on {few} held-out combinations, CLIP's favourite of {SAMPLING.candidates}":
+                heeding(lab, few).summary,
+            f"Heeding its prompt, on {few} held-out combinations, one drawing each":
+                heeding(lab, few, SAMPLING.but(candidates=1)).summary}
 
 
-def heeding(lab, n: int, n_jobs: int = -1) -> PaintingReport:
+def heeding(lab, n: int, template: PriorSampling = SAMPLING, n_jobs: int = -1) -> PaintingReport:
     """What the judge finds in pictures sampled for held-out combinations, each with a seed of its own, as it is asked of the
     other methods."""
-    template = PriorSampling(prompt="-", preview_every=10_000)
     return measure_painting(lab, n, 1, template, n_jobs=n_jobs, own_seeds=True)
 
 

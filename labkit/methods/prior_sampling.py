@@ -4,6 +4,9 @@ Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", arX
 
     top ~ p(top | e),   bottom ~ p(bottom | top, e),   picture = decode(top, bottom)
 
+Several drawings are made beforehand, each with luck of its own, and the one whose picture CLIP likes best is drawn for the eye
+(Ramesh et al. 2021, "Zero-Shot Text-to-Image Generation", arXiv:2102.12092, section 2.6).
+
 Codes are drawn one after another in the order of reading (`labkit.models.drawing`), some at each step. A picture on the way
 shows the likeliest codes where none is drawn yet. Codes may be given: single ones, or those of a picture of which a part is
 painted anew; each is drawn given those before it only, so that what is given below has no say in what is drawn above.
@@ -11,7 +14,7 @@ painted anew; each is drawn given those before it only, so that what is given be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -20,6 +23,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from labkit.clip.pull import clip_scores, targets_of
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
@@ -67,13 +71,14 @@ class Inpaint(Spec):
 class PriorSampling(Prompted):
     """Make a picture by sampling its codes (VQ-VAE and PixelSNAIL)."""
 
-    needs: ClassVar[tuple[str, ...]] = ("prior_top", "prior_bottom", "vqvae", CONDITION)
+    needs: ClassVar[tuple[str, ...]] = ("prior_top", "prior_bottom", "vqvae", CONDITION, "clip")
     example: ClassVar[dict[str, Any]] = {"prompt": "a red apple:1 | snow:-0.3", "steps": 6, "preview_every": 2,
-                                         "top": {"top_p": 0.98}}
+                                         "top": {"top_p": 0.98}, "candidates": 2}
 
     steps: Steps = 40
     top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: setting and colours")
     bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: shapes and strokes")
+    candidates: int = Field(12, ge=1, le=64, description="Drawings made beforehand; the one that CLIP likes best is drawn")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
     preview_every: PreviewEvery = 4
@@ -83,7 +88,10 @@ class PriorSampling(Prompted):
         self._fits(vqvae, priors)
         sentences = [sentence_of(lab, prompts, prior.config.condition) for prior in priors]
         notices = tuple(notices_of(lab, prompts, priors[0].config.condition) + beyond(priors, prompts))
-        drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed)
+        drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed, self.candidates)
+        if self.candidates > 1 and resume is None:
+            targets = targets_of(lab.clip, list(prompts))
+            drawing.choose(lambda *codes: clip_scores(pictures_of(vqvae, codes), lab.clip, targets))
 
         def step(i: int) -> Made:
             drawing.reach((i + 1) * drawing.cells // self.steps)
@@ -155,17 +163,35 @@ def beyond(priors: tuple[PixelSNAIL, ...], prompts: tuple[Prompt, ...]) -> list[
             for what in asked]
 
 
+@torch.no_grad()
+def pictures_of(vqvae, codes: Sequence[Tensor]) -> Tensor:
+    """Codes of both levels → pictures (B, 3, H, W) in [0, 1]."""
+    return (vqvae.decode_codes(*codes).clamp(-1, 1) + 1) / 2
+
+
 class Drawing:
     """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it
-    takes the codes that were drawn as given and goes on behind them."""
+    takes the codes that were drawn as given and goes on behind them. Of `candidates` ways in which luck can go it draws the
+    first, unless another is chosen."""
 
     def __init__(self, priors: tuple[PixelSNAIL, PixelSNAIL], hows: tuple[Draw, Draw], sentences: list[Tensor],
-                 forced: list[Tensor], seed: int):
+                 forced: list[Tensor], seed: int, candidates: int = 1):
         rng = torch.Generator().manual_seed(seed)
         self.priors, self.hows, self.sentences = priors, hows, sentences
-        self.luck = [quantiles(1, p.config.grid[0] * p.config.grid[1], rng) for p in priors]
-        self.cells = sum(u.shape[1] for u in self.luck)
+        self.lucks = [quantiles(candidates, p.config.grid[0] * p.config.grid[1], rng) for p in priors]
+        self.cells, self.chosen = sum(u.shape[1] for u in self.lucks), 0
         self._begin(forced)
+
+    def choose(self, score: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Begin anew with the luck whose codes get the highest score: (n, h, w) of both levels → (n,)."""
+        n, codes = len(self.lucks[0]), []
+        for prior, how, u, e, given in zip(self.priors, self.hows, self.lucks, self.sentences, self.forced, strict=True):
+            above = codes[0] if codes else None
+            level = Growing(CachedPrior(prior), how, u, e.expand(n, -1), above, given.expand(n, -1, -1))
+            level.grow(u.shape[1])
+            codes.append(level.codes)
+        self.chosen = int(score(*codes).argmax())
+        self._begin(self.forced)
 
     def _begin(self, forced: list[Tensor]) -> None:
         self.forced, self.levels = forced, []
@@ -173,9 +199,8 @@ class Drawing:
 
     def _next_level(self) -> None:
         k = len(self.levels)
-        above = self.levels[-1].codes if k else None
-        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], self.luck[k], self.sentences[k], above,
-                                   self.forced[k]))
+        above, luck = self.levels[-1].codes if k else None, self.lucks[k][self.chosen, None]
+        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], luck, self.sentences[k], above, self.forced[k]))
 
     @property
     def done(self) -> int:
@@ -184,7 +209,7 @@ class Drawing:
 
     def reach(self, done: int) -> None:
         """Draw until there are so many codes."""
-        top = self.luck[0].shape[1]
+        top = self.lucks[0].shape[1]
         self.levels[0].grow(min(done, top) - self.levels[0].cell)
         if done > top:
             if len(self.levels) == 1:
@@ -213,13 +238,14 @@ class Drawing:
         for k, prior in enumerate(self.priors):
             if cells[k] < codes[k].numel():
                 codes[k] = draft(prior, codes[k], cells[k], self.sentences[k], codes[0] if k else None)
-        return to_pil((vqvae.decode_codes(*codes).clamp(-1, 1) + 1) / 2)
+        return to_pil(pictures_of(vqvae, codes))
 
     def state_dict(self) -> dict:
-        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels]}
+        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels],
+                "chosen": self.chosen}
 
     def load_state_dict(self, state: dict) -> None:
-        forced = list(self.forced)
+        forced, self.chosen = list(self.forced), state["chosen"]
         for k, (cell, codes) in enumerate(zip(state["cells"], state["codes"], strict=True)):
             drawn = torch.arange(codes.numel()).view(codes.shape) < cell
             forced[k] = torch.where(drawn, codes, forced[k])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from labkit.clip.pull import clip_score, targets_of
 from labkit.image import ImageInput, to_tensor
 from labkit.methods.prior_sampling import Drawing, Inpaint, PriorSampling, sentence_of
 from labkit.models.drawing import Draw
@@ -23,7 +24,7 @@ def lab():
 
 
 def spec(**changes):
-    return PriorSampling(**{"prompt": PROMPT, "steps": 10, "preview_every": 4, **changes})
+    return PriorSampling(**{"prompt": PROMPT, "steps": 10, "preview_every": 4, "candidates": 1, **changes})
 
 
 def test_codes_are_drawn_in_equal_parts_and_told_with_their_bits_and_entropy(lab):
@@ -154,6 +155,31 @@ def test_a_drawing_is_one_sampling_s(lab):
             drawing.reach(done)
     assert torch.equal(made[0].levels[1].codes, made[1].levels[1].codes)
     assert not torch.equal(made[0].levels[1].codes, made[2].levels[1].codes) and made[0].done == 320
+
+
+def test_of_several_drawings_the_one_that_clip_likes_best_is_drawn(lab):
+    def drawn(luck: int):
+        forced = [torch.full((1, 8, 8), -1), torch.full((1, 16, 16), -1)]
+        drawing = Drawing((lab.prior_top, lab.prior_bottom), (spec().top, spec().bottom), [condition_of(lab, [PROMPT])] * 2,
+                          forced, 7, 5)
+        drawing.chosen = luck
+        drawing._begin(forced)
+        drawing.reach(320)
+        return drawing.picture(lab.vqvae)
+
+    each = [drawn(luck) for luck in range(5)]
+    scores = [clip_score(to_tensor(p), lab.clip, targets_of(lab.clip, list(parse(PROMPT)))) for p in each]
+    assert len({round(s, 6) for s in scores}) == 5
+    *_, last = spec(candidates=5, seed=7).run(lab)
+    assert to_tensor(last.image).equal(to_tensor(each[max(range(5), key=scores.__getitem__)]))
+
+
+def test_a_run_that_goes_on_draws_what_was_chosen_and_chooses_no_more(lab, monkeypatch):
+    straight = pixels(spec(candidates=3, preview_every=1).run(lab))
+    steps = spec(candidates=3, preview_every=1).run(lab)
+    state = [next(steps) for _ in range(4)][-1].state()
+    monkeypatch.setattr(Drawing, "choose", lambda *args: pytest.fail("chosen again"))
+    assert pixels(spec(candidates=3, preview_every=1).run(lab, state)) == straight[4:]
 
 
 def test_what_priors_of_some_styles_have_never_met_is_named(lab, monkeypatch):
