@@ -15,6 +15,7 @@ import heapq
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -69,7 +70,7 @@ def read_quickdraw(path: str | os.PathLike, n: int = 300, size: int = 256, line:
                         raise ValueError(f"longer than {MAX_LINE:,} characters")
                     row = json.loads(text)
                     yield str(row.get("key_id", number)), (str(row["word"]), strokes_of(row["drawing"]))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                     broken.append((f"line {number}", plain(f"{type(error).__name__}: {error}", 200)))
 
     found = [Sketch(drawn(strokes, size, line), label, id) for id, (label, strokes) in chosen(drawings(), n, seed)]
@@ -138,7 +139,7 @@ def read_sketch_folder(path: str | os.PathLike, n: int = 300, categories: Iterab
 def _sampled(where: str, names: list[str], load, n: int, categories: Iterable[str], seed: int) -> Read:
     groups: dict[str, list[str]] = {}
     for name in names:
-        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and not PurePosixPath(name).name.startswith("."):  # "._x": a Mac's
             groups.setdefault(PurePosixPath(name).parent.name, []).append(name)
     wanted = list(categories) or sorted(groups)
     if unknown := [c for c in wanted if c not in groups]:
@@ -151,7 +152,8 @@ def _sampled(where: str, names: list[str], load, n: int, categories: Iterable[st
         for name, _ in chosen(((name, None) for name in sorted(groups[category])), n, seed):
             try:
                 found.append(Sketch(open_upload(load(name)), category, name))
-            except (ImageError, OSError, zipfile.BadZipFile) as error:
+            # encrypted and unknown ways of packing are RuntimeErrors, a packed part that is damaged is zlib's affair
+            except (ImageError, OSError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
                 broken.append((plain(name, 200), plain(error, 200)))
     if not found:
         raise SketchError(f"{where}: none of its pictures can be opened ({broken[0][1]})")
