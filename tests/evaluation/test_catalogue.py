@@ -11,8 +11,10 @@ from labkit.evaluation.catalogue import STUDIES, load_study, make_study, study_o
 from labkit.evaluation.stored import Found, changed, read_study, save_study, sources_of
 from labkit.fetch import sha256_of
 from labkit.image import contact_sheet
+from labkit.kinds import KINDS
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.spec import SpecError
+from tests.conformance import pocket_lab
 
 # Every study has small sizes here, at which it is run: a new one is not forgotten.
 SMALL = {
@@ -21,13 +23,13 @@ SMALL = {
     "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
     "generation": {"n": 20, "draws": 20},
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
+    "sketching": {"sketches": 2, "strengths": (0.1, 0.2), "guidances": (1.0, 5.0), "seeds": 1},
+    "sketch-quality": {"sketches": 2, "seeds": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def lab(missing, own_bank):
-    from tests.conformance import pocket_lab
-
     return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae",
                                 "prior_top", "prior_bottom", "bottleneck"))
 
@@ -44,14 +46,16 @@ def test_every_study_has_a_small_version_here():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path):
+def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path, missing, monkeypatch):
+    pocket_lab(missing, {kind for spec in STUDIES[name].templates for kind in spec.needs})
+    monkeypatch.chdir(tmp_path)  # the cells of a sweep stay in the folder where it is made
     made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
     assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
     assert {"prompt", "clip", "metric", "told"} & set(made.table.columns)
     assert "clip" not in made.table or np.isfinite(made.table["clip"].astype(float)).all()
     assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
     needs = {"guide": "clip"}
-    wanted = {f"models/{needs.get(k, k)}.safetensors" for spec in STUDIES[name].templates for k in spec.needs if k != "vqgan"}
+    wanted = {f"models/{KINDS[needs.get(k, k)].home}" for spec in STUDIES[name].templates for k in spec.needs if k != "vqgan"}
     assert wanted | {"models/judge.safetensors"} <= set(made.made["sources"])
     assert [line for line in made.stale if not line.startswith("a small version")] == []
     assert "`python -m labkit study" in repr(made) and made._repr_markdown_().startswith("**Study")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from labkit.metrics.edges import edges_kept
+from labkit.metrics.edges import EdgesKept, edges_kept
 from labkit.sketches.prepare import SketchError, prepare
 from labkit.sketches.spoil import spoiled
 
@@ -114,7 +114,9 @@ def test_a_ring_that_moved_keeps_where_it_still_crosses_itself():
 def test_a_busy_picture_keeps_no_more_than_chance():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))
     found = edges_kept(house(), noise)
-    assert found.kept < 0.8 and abs(found.kept - found.by_chance) < 0.12
+    assert found.kept < 0.8 and abs(found.kept - found.by_chance) < 0.12 and abs(found.beyond_chance) < 0.4
+    assert edges_kept(house(), house()).beyond_chance > 0.99 and EdgesKept(0.7, 0.4).beyond_chance == pytest.approx(0.5)
+    assert edges_kept(house(), Image.new("RGB", (96, 96))).beyond_chance == 0 and np.isnan(EdgesKept(1, 1).beyond_chance)
 
 
 def test_what_cannot_be_compared_is_told():
