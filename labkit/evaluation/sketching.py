@@ -1,8 +1,8 @@
 """Sketches made into pictures over a grid, and looked at: the resumable sweep of strength × guidance × prompt × seed.
 
-    asked = held_out_sketches(12)                                              # or [Asked(sketch, "a red house"), …] of any set
+    asked = held_out_sketches(12)                          # or asked_of(read_sketch_zip("ImageNet-Sketch.zip", n=300).sketches)
     swept = sketch_sweep(lab, asked, {"strength": (0.5, 0.75), "guidance": (1.0, 5.0), "seed": (0, 1)})
-    swept.table                                                                # a row a picture
+    swept.table                                            # a row a picture
     swept.sheet(across="strength", down="guidance", sketch=asked[0].sketch.id)
 
 Every field of `ImageToImage` can be an axis: other prompts, steps, samplers, negative prompts. A finished picture stays in the
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,18 @@ def held_out_sketches(n: int, size: int = 64, tuning: bool = False) -> list[Aske
                         f"{scene.split}-{scene.seed}")
         asked.append(Asked(sketch, prompt_of(scene), drawn=Image.fromarray(render(scene, size))))
     return asked
+
+
+def asked_of(sketches: Iterable[Sketch], prompt: str = "a {label}") -> list[Asked]:
+    """A set's sketches (see `labkit.sketches.sets`), each asked for by its label. Raises ValueError for a prompt without
+    {label}, and for a label that is a number of WordNet, which no model can read."""
+    if "{label}" not in prompt:
+        raise ValueError(f"prompt: {prompt!r} must have {{label}} in it, where a sketch's label is to stand")
+    sketches = list(sketches)
+    if wrong := [one for one in sketches if re.fullmatch(r"n\d{8}", one.label)]:
+        raise ValueError(f"label: {wrong[0].label!r} of {wrong[0].id} is a number, no word; read the whole of ImageNet-Sketch, "
+                         "whose numbers become words, or name the folder by what it shows")
+    return [Asked(one, prompt.replace("{label}", one.label)) for one in sketches]
 
 
 def sketch_sweep(lab, asked: Sequence[Asked], over: Mapping[str, Sequence] = GRID, template: ImageToImage = TEMPLATE,

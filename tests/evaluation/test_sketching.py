@@ -10,6 +10,7 @@ from labkit.evaluation.sketching import (
     TEMPLATE,
     Asked,
     SketchSweep,
+    asked_of,
     held_out_sketches,
     lines_of,
     look,
@@ -138,7 +139,8 @@ def test_held_out_sketches_are_lines_alone_and_the_judge_reads_what_was_drawn_of
         paper = np.asarray(one.sketch.picture.convert("L"))
         assert (paper > 250).mean() > 0.5 and (paper < 128).any(), "a subject's lines, and no backdrop"
         assert one.sketch.label in read(one.prompt).subjects
-    table = references(lab, some).groupby("kind")[["subject", "colour", "setting", "edges kept"]].mean()
+    values = ["subject", "colour", "setting", "edges kept", "edges beyond chance"]
+    table = references(lab, some).groupby("kind")[values].mean()
     drawn, bare = table.loc["a drawn scene"], table.loc["the sketch as it is"]
     assert drawn["subject"] > 0.9 and drawn["setting"] > 0.9 and drawn["edges beyond chance"] > 0.6
     assert bare["edges kept"] > 0.99 and bare["colour"] < 0.5 < drawn["colour"], "no colour is drawn into a sketch"
@@ -160,6 +162,15 @@ def test_every_way_is_made_as_it_is_and_prepared_and_compared_with_the_same_as_d
     assert sheet.width > 8 * 64 and sheet.height > 3 * 64
     with pytest.raises(ValueError, match="'own-cat' is none of own-house, own-apple"):
         sketch_quality.quality_sheet(made, "own-cat")
+
+
+def test_a_set_s_sketches_are_asked_for_by_their_labels():
+    some = [Sketch(house(), "house", "a"), Sketch(house(), "cat", "b")]
+    assert [one.prompt for one in asked_of(some, "a {label} in the snow")] == ["a house in the snow", "a cat in the snow"]
+    with pytest.raises(ValueError, match="prompt: 'a cat' must have {label} in it"):
+        asked_of(some, "a cat")
+    with pytest.raises(ValueError, match="label: 'n02084071' of c is a number, no word"):
+        asked_of([Sketch(house(), "n02084071", "c")])
 
 
 def test_the_template_is_a_point_of_the_grid():

@@ -90,6 +90,18 @@ def test_a_zip_and_its_folder_give_the_same(classes, tmp_path):
         read_sketch_folder(classes, categories=["n09"])
 
 
+def test_imagenet_s_numbers_become_its_words(tmp_path):
+    """The order of the numbers is that of the classes; two are called crane."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "p.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for k in range(1000):
+            archive.write(tmp_path / "p.png", f"sketch/n{k * 37 + 1440764:08d}/sketch_0.png")
+    found = read_sketch_zip(tmp_path / "set.zip", categories=["tench", "goldfish", "toilet tissue"]).sketches
+    assert [s.label for s in found] == ["tench", "goldfish", "toilet tissue"]
+    assert [s.id.split("/")[1] for s in found] == [f"n{k * 37 + 1440764:08d}" for k in (0, 1, 999)]
+    assert len({s.label for s in read_sketch_zip(tmp_path / "set.zip").sketches}) == 1000
+
+
 def test_a_part_of_a_zip_that_cannot_be_unpacked_is_listed(classes, tmp_path):
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("n02/sketch_0.png", "n02/sketch_1.png", "n02/sketch_2.png", "n02/._sketch_2.png"):
