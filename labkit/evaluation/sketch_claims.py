@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from labkit.evaluation.claims import LEVEL, Weighed, compare
+from labkit.evaluation.claims import LEVEL, Weighed, compare, rounded_up
 from labkit.evaluation.sketching import TEMPLATE
 from labkit.metrics.intervals import wilson
 
@@ -71,7 +71,7 @@ def leaves(claim: str, table: pd.DataFrame, by: str, value: str) -> Weighed:
     if last["low"] > 0:
         return Weighed(claim, "contradicted", f"{told}. At {by} {places[-1]:g} it is higher, by {_by(last, sign=1)}.")
     return Weighed(claim, "undecided", f"{told}. Nowhere up to {places[-1]:g} is it lower beyond chance and stays so; what it "
-                                       f"loses at the end is below {max(0.0, -last['low']):.2f}.")
+                                       f"loses at the end is below {rounded_up(max(0.0, -last['low']))}.")
 
 
 def depends(claim: str, table: pd.DataFrame, by: str = "way", base: str = "as drawn", value: str = "as asked") -> Weighed:
@@ -83,7 +83,7 @@ def depends(claim: str, table: pd.DataFrame, by: str = "way", base: str = "as dr
     if lower.empty:
         bound = max(0.0, -float(rest["low"].min()))
         return Weighed(claim, "undecided", f"{told}. None of {len(found)} ways of spoiling lowers it beyond chance; what the "
-                                           f"worst may cost is below {math.ceil(bound * 100 - 1e-9) / 100:.2f}.")
+                                           f"worst may cost is below {rounded_up(bound)}.")
     ways = "; ".join(f"{name} by {_by(row)}" for name, row in lower.iterrows())
     return Weighed(claim, "supported", f"{told}. Lower are: {ways}.{spared}")
 
