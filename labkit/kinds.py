@@ -183,6 +183,7 @@ _ALL = (
          "It has seen the picture world's 64-pixel scenes only. Its latents are what the U-Net beside it learned: new weights, "
          "a new U-Net.", megabytes=2, draws=True, pocket=False, load="labkit.models.autoencoder:load_autoencoder",
          models=(("", "diffusers:AutoencoderKL"),), training="labkit.training.autoencoder:TrainAutoencoder",
+         evaluation="labkit.evaluation.stable_diffusion:autoencoder_figures",
          place="stable_diffusion/vae/diffusion_pytorch_model.safetensors",
          completes="labkit.training.pocket_pipeline:complete"),
     Kind("stable_diffusion", "Pocket Stable Diffusion",
@@ -191,6 +192,7 @@ _ALL = (
          "It reads the words of the picture world and no others. No safety checker is loaded: nobody looks at what is drawn.",
          megabytes=16, draws=True, pocket=False, load="labkit.clip.stable_diffusion:load_stable_diffusion",
          models=(("", "diffusers:UNet2DConditionModel"),), training="labkit.training.stable_diffusion:TrainStableDiffusion",
+         evaluation="labkit.evaluation.stable_diffusion:stable_figures", n=100,
          place="stable_diffusion/unet/diffusion_pytorch_model.safetensors",
          completes="labkit.training.pocket_pipeline:complete",
          help="Stable Diffusion: a folder in diffusers' layout, a .safetensors file, or as in stabilityai/sd-turbo"),

@@ -18,7 +18,7 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import guidance, studies
+from labkit.evaluation import guidance, sketch_figures, sketch_quality, sketching, studies
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -126,6 +126,30 @@ def conditioning(lab, n_jobs: int, steps: int = TRAINING.steps, batch: int = TRA
     """Codes report: what do BLIP's vectors add to a VQ-VAE? Equal short trainings are told nothing, CLIP's or BLIP's."""
     made = conditioning_study(lab, TRAINING.but(steps=steps, batch=batch, scenes=scenes), seeds, n, n_jobs)
     return Found({"": made.table}, {"": made.sheet})
+
+
+@named("sketching", sketching.TEMPLATE)
+def sketching_grid(lab, n_jobs: int, sketches: int = 12, strengths: tuple[float, ...] = sketching.GRID["strength"],
+                   guidances: tuple[float, ...] = sketching.GRID["guidance"], seeds: int = 2) -> Found:
+    """Sketch thesis: does more strength help, what does it cost, and from where does guidance leave the sketch?"""
+    asked, at = sketching.held_out_sketches(sketches), {"guidance": sketching.TEMPLATE.guidance}
+    over = {"strength": strengths, "guidance": guidances, "seed": tuple(range(seeds))}
+    made = sketching.sketch_sweep(lab, asked, over, n_jobs=n_jobs).whole()
+    tables = {"": made.kept(), "means": sketch_figures.means(made.table, ["strength", "guidance"]),
+              "references": sketching.references(lab, asked), "distance": sketch_figures.distances(lab, made, **at)}
+    grid = made.sheet("strength", "guidance", sketch=asked[0].sketch.id, title=asked[0].prompt)
+    heat = sketch_figures.as_picture(sketch_figures.heat_maps(made.table))
+    return Found({name: table for name, table in tables.items() if len(table)},
+                 {"": made.sheet("strength", "sketch", **at), "grid": grid, "heat": heat})
+
+
+@named("sketch-quality", sketching.TEMPLATE)
+def sketch_quality_pack(lab, n_jobs: int, sketches: int = 12, seeds: int = 2) -> Found:
+    """Sketch thesis: how much does the quality of the sketch decide? The same ones thin, thick, broken, wobbly and so on."""
+    asked = sketching.held_out_sketches(sketches)
+    made = sketch_quality.quality_sweep(lab, asked, range(seeds), n_jobs=n_jobs).whole()
+    sheet = sketch_quality.quality_sheet(made, asked[0].sketch.id, title=asked[0].prompt)
+    return Found({"": made.kept(), "ways": sketch_quality.quality_table(made.table)}, {"": sheet})
 
 
 def study_of(name: str) -> Named:

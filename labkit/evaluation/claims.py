@@ -60,7 +60,7 @@ def compare(claim: str, table: pd.DataFrame, by: str, higher: str, lower: str, v
     if high < 0:
         return Weighed(claim, "contradicted", f"{told}: lower by {-d:.2f} {between}. Here it is the other way round.")
     return Weighed(claim, "undecided", f"{told}. The difference of {d:+.2f} {between} may be chance; if there is one, it is "
-                                       f"smaller than {_up(max(abs(low), abs(high)))}.")
+                                       f"smaller than {rounded_up(max(abs(low), abs(high)))}.")
 
 
 def course(claim: str, table: pd.DataFrame, x: str, value: str, by: str = "prompt") -> Weighed:
@@ -89,7 +89,8 @@ def course(claim: str, table: pd.DataFrame, x: str, value: str, by: str = "promp
     if fall[1] > 0:
         many = f"Too many do hurt: {_by(fall)} are lost again."
     else:
-        many = f"That too many hurt cannot be told from chance: the loss at the end is {_by(fall)}, below {_up(fall[2])}."
+        many = (f"That too many hurt cannot be told from chance: the loss at the end is {_by(fall)}, below "
+                f"{rounded_up(fall[2])}.")
     return Weighed(claim, "supported" if rise[1] > 0 and fall[1] > 0 else "undecided", f"{told} {few} {many}")
 
 
@@ -115,6 +116,6 @@ def _by(found: tuple[float, float, float]) -> str:
     return "{:.2f} (95 % interval {:+.2f} to {:+.2f})".format(*found)
 
 
-def _up(bound: float) -> str:
+def rounded_up(bound: float) -> str:
     """Two decimals, rounded up: a bound must not be printed smaller than it is."""
     return f"{math.ceil(bound * 100 - 1e-9) / 100:.2f}"

@@ -122,25 +122,35 @@ def retrieval(lab, n: int = 1000, kind: str = "clip") -> dict[str, float]:
 
 
 @torch.no_grad()
-def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
+def reconstruction_rows(lab, n: int, back: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], codes: int = 0,
+                        ) -> pd.DataFrame:
     """Mean PSNR in dB; of one-subject scenes, the share whose reconstruction the judge takes for the same subject as the
-    original; the share of all codes that the row's scenes use."""
-    bank, held = scene_bank("test", n), scene_bank("held", n)
-    vqgan, table = lab.vqgan, {}
+    original; with `codes` the share of that many codes that the row's scenes use. `back` maps pictures (B, 3, H, W) in [-1, 1]
+    to their reconstructions and to indices of codes."""
+    bank, held, table = scene_bank("test", n), scene_bank("held", n), {}
     for name, (b, ks) in _rows(bank, held).items():
         psnr, same, used = [], [], set()
         for s in range(0, len(ks), 100):
             x = b.images(ks[s:s + 100])
-            z, indices = vqgan.encode(x)
-            y = vqgan.decode(z).clamp(-1, 1)
+            y, indices = back(x.to(lab.device))
+            y = y.clamp(-1, 1).cpu()
             used.update(indices.unique().tolist())
             psnr += (-10 * torch.log10((x - y).square().mean((1, 2, 3)) / 4)).tolist()
             pairs = zip(lab.judge.all((x + 1) / 2), lab.judge.all((y + 1) / 2), strict=True)
             same += [a.subject == c.subject for k, (a, c) in zip(ks[s:s + 100], pairs, strict=True)
                      if len(b.scene(k).subjects) == 1]
-        table[name] = {"psnr": np.mean(psnr), "same subject": np.mean(same), "codes used": len(used) / vqgan.n_embed,
-                       "n": len(ks)}
+        table[name] = {"psnr": np.mean(psnr) if psnr else np.nan, "same subject": np.mean(same) if same else np.nan,
+                       **({"codes used": len(used) / codes} if codes else {}), "n": len(ks)}
     return pd.DataFrame(table).T
+
+
+def vqgan_table(lab, n: int = 2000) -> pd.DataFrame:
+    """What comes back through the VQGAN's codes, as `reconstruction_rows` has it."""
+    def back(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        z, indices = lab.vqgan.encode(x)
+        return lab.vqgan.decode(z), indices
+
+    return reconstruction_rows(lab, n, back, lab.vqgan.n_embed)
 
 
 def diffusion_table(lab, n: int = 500, steps: int = 100) -> pd.DataFrame:

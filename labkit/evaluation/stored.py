@@ -24,6 +24,7 @@ from labkit.data import data_path, note_reading
 from labkit.fetch import sha256_of
 from labkit.files import write_atomically
 from labkit.image import open_upload
+from labkit.models.stable_load import digest_of, pocket_files
 from labkit.tables import csv_text
 
 
@@ -61,7 +62,7 @@ class StoredStudy:
         return self.sheet.crop((0, 0, self.sheet.width, self.sheet.height * min(n, rows) // rows))
 
     def __repr__(self) -> str:
-        m, models = self.made, ", ".join(sorted(Path(name).stem for name in self.made["sources"]))
+        m, models = self.made, ", ".join(sorted({_model(name) for name in self.made["sources"]}))
         line = (f"Study {self.name!r}: made on {m['date']} by `{m['command']}`, {m['minutes']:g} minutes on {m['processes']} "
                 f"process(es) of {m['threads']} thread(s), {m['processor']}, with the pocket models {models}.")
         return f"{line} STALE: {'; '.join(self.stale)}. The command makes it anew." if self.stale else line
@@ -128,7 +129,15 @@ def sources_of(fingerprints: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """path below `data/`: sha256, of the shipped weights that a lab's fingerprints name by their sha256."""
     shas = {one["sha256"] for one in fingerprints}
     shipped = {f"models/{path.name}": sha256_of(path) for path in sorted(data_path("models").glob("*.safetensors"))}
-    return {name: sha256 for name, sha256 in shipped.items() if sha256 in shas}
+    found = {name: sha256 for name, sha256 in shipped.items() if sha256 in shas}
+    if (files := pocket_files()) and digest_of(files) in shas:  # a model of several files
+        found |= {file.relative_to(data_path()).as_posix(): sha256_of(file) for file in files}
+    return found
+
+
+def _model(name: str) -> str:
+    """The model that a file below `data/` is of: models/NAME.safetensors or models/NAME/…"""
+    return Path(Path(name).parts[1]).stem
 
 
 def _file(name: str, key: str, suffix: str) -> str:

@@ -89,8 +89,21 @@ def from_folder(folder: Path, name: str, unknown=None) -> StableDiffusion:
     _agree(folder, vae, unet, texts)
     model = StableDiffusion(vae, unet, texts, tokenizers, _scheduler(folder, index),
                             large and bool(index.get("force_zeros_for_empty_prompt")), name, unknown)
-    model.sha256 = hashlib.sha256("".join(map(sha256_of, used)).encode()).hexdigest()
+    model.sha256 = digest_of(used)
     return model
+
+
+def pocket_files() -> list[Path]:
+    """The weights' files of the pocket model, in the order in which their sums make its `sha256`; [] where it is not there."""
+    folder = data_path("models", POCKET)
+    if not (folder / INDEX).is_file():
+        return []
+    return [file for part in ("vae", "unet", "text_encoder") for file in _weights(folder, part)[0]]
+
+
+def digest_of(files: list[Path]) -> str:
+    """The `sha256` of a model of several files."""
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _named(index: dict, part: str) -> str:

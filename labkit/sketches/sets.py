@@ -14,7 +14,9 @@ import hashlib
 import heapq
 import json
 import os
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -69,7 +71,7 @@ def read_quickdraw(path: str | os.PathLike, n: int = 300, size: int = 256, line:
                         raise ValueError(f"longer than {MAX_LINE:,} characters")
                     row = json.loads(text)
                     yield str(row.get("key_id", number)), (str(row["word"]), strokes_of(row["drawing"]))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
                     broken.append((f"line {number}", plain(f"{type(error).__name__}: {error}", 200)))
 
     found = [Sketch(drawn(strokes, size, line), label, id) for id, (label, strokes) in chosen(drawings(), n, seed)]
@@ -110,8 +112,9 @@ def drawn(strokes: list[np.ndarray], size: int, line: float) -> Image.Image:
 
 
 def read_sketch_zip(path: str | os.PathLike, n: int = 300, categories: Iterable[str] = (), seed: int = 0) -> Read:
-    """`n` sketches of each category, or of those named, of a zip of class folders, as ImageNet-Sketch's. Nothing is unpacked to
-    the disk. Raises `SketchError` on a file that is no zip, and on a category that there is not."""
+    """`n` sketches of each category, or of those named, of a zip of class folders, as ImageNet-Sketch's, whose folders' numbers
+    become ImageNet's words. Nothing is unpacked to the disk. Raises `SketchError` on a file that is no zip, and on a category
+    that there is not."""
     try:
         with zipfile.ZipFile(path) as archive:
             inside = {i.filename: i for i in archive.infolist() if not i.is_dir()}
@@ -138,8 +141,9 @@ def read_sketch_folder(path: str | os.PathLike, n: int = 300, categories: Iterab
 def _sampled(where: str, names: list[str], load, n: int, categories: Iterable[str], seed: int) -> Read:
     groups: dict[str, list[str]] = {}
     for name in names:
-        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and not PurePosixPath(name).name.startswith("."):  # "._x": a Mac's
             groups.setdefault(PurePosixPath(name).parent.name, []).append(name)
+    groups = _in_words(groups)
     wanted = list(categories) or sorted(groups)
     if unknown := [c for c in wanted if c not in groups]:
         some = ", ".join(sorted(groups)[:8]) or "none"
@@ -151,11 +155,25 @@ def _sampled(where: str, names: list[str], load, n: int, categories: Iterable[st
         for name, _ in chosen(((name, None) for name in sorted(groups[category])), n, seed):
             try:
                 found.append(Sketch(open_upload(load(name)), category, name))
-            except (ImageError, OSError, zipfile.BadZipFile) as error:
+            # encrypted and unknown ways of packing are RuntimeErrors, a packed part that is damaged is zlib's affair
+            except (ImageError, OSError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
                 broken.append((plain(name, 200), plain(error, 200)))
     if not found:
         raise SketchError(f"{where}: none of its pictures can be opened ({broken[0][1]})")
     return Read(found, pd.DataFrame(broken, columns=["id", "reason"]))
+
+
+def _in_words(groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The groups by ImageNet's words where they are ImageNet's: a thousand folders named by WordNet's numbers, whose order is
+    that of the classes (so torchvision's models have them). Where it has a word twice the second has its number beside it."""
+    if len(groups) != 1000 or not all(re.fullmatch(r"n\d{8}", name) for name in groups):
+        return groups
+    from torchvision.models import ResNet50_Weights  # its list of words; no weights are fetched
+
+    named: dict[str, list[str]] = {}
+    for number, word in zip(sorted(groups), ResNet50_Weights.DEFAULT.meta["categories"], strict=True):
+        named[word if word not in named else f"{word} ({number})"] = groups[number]
+    return named
 
 
 def world_sketches(n: int, seed: int = 0, size: int = 64, split: str = "held") -> list[tuple[Sketch, Scene]]:

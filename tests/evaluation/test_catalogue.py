@@ -7,12 +7,17 @@ from PIL import Image
 
 from labkit.data import data_path
 from labkit.evaluation import catalogue
+from labkit.evaluation import stored as stored_module
 from labkit.evaluation.catalogue import STUDIES, load_study, make_study, study_of
+from labkit.evaluation.sketch_claims import findings
 from labkit.evaluation.stored import Found, changed, read_study, save_study, sources_of
 from labkit.fetch import sha256_of
 from labkit.image import contact_sheet
+from labkit.kinds import KINDS
 from labkit.methods.vqgan_clip import VQGANCLIP
+from labkit.models import stable_load
 from labkit.spec import SpecError
+from tests.conformance import pocket_lab
 
 # Every study has small sizes here, at which it is run: a new one is not forgotten.
 SMALL = {
@@ -21,13 +26,13 @@ SMALL = {
     "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
     "generation": {"n": 20, "draws": 20},
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
+    "sketching": {"sketches": 2, "strengths": (0.1, 0.75), "guidances": (1.0, 5.0), "seeds": 1},
+    "sketch-quality": {"sketches": 2, "seeds": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def lab(missing, own_bank):
-    from tests.conformance import pocket_lab
-
     return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae",
                                 "prior_top", "prior_bottom", "bottleneck"))
 
@@ -44,17 +49,49 @@ def test_every_study_has_a_small_version_here():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path):
+def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path, missing, monkeypatch):
+    pocket_lab(missing, {kind for spec in STUDIES[name].templates for kind in spec.needs})
+    monkeypatch.chdir(tmp_path)  # the cells of a sweep stay in the folder where it is made
     made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
     assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
     assert {"prompt", "clip", "metric", "told"} & set(made.table.columns)
     assert "clip" not in made.table or np.isfinite(made.table["clip"].astype(float)).all()
     assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
     needs = {"guide": "clip"}
-    wanted = {f"models/{needs.get(k, k)}.safetensors" for spec in STUDIES[name].templates for k in spec.needs if k != "vqgan"}
+    wanted = {f"models/{KINDS[needs.get(k, k)].home}" for spec in STUDIES[name].templates for k in spec.needs if k != "vqgan"}
     assert wanted | {"models/judge.safetensors"} <= set(made.made["sources"])
     assert [line for line in made.stale if not line.startswith("a small version")] == []
     assert "`python -m labkit study" in repr(made) and made._repr_markdown_().startswith("**Study")
+
+
+def test_the_studies_of_sketches_are_made_whatever_the_weights(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grid, quality = (make_study(name, tiny, n_jobs=1, folder=tmp_path, **SMALL[name])
+                     for name in ("sketching", "sketch-quality"))
+    assert len(grid.table) == 8 and set(grid.found.tables) == {"", "means", "references"}, "too few pictures for a distance"
+    assert set(grid.found.sheets) == {"", "grid", "heat"} and len(quality.table) == 2 * 8 * 2
+    assert str(tmp_path) not in (tmp_path / "sketching.csv").read_text(), "where its cells lie is nobody's affair"
+    assert list(tmp_path.glob("out/sketching/*.png"))
+    found = findings(grid.table, quality.table)
+    assert {one.outcome for one in found.values()} <= {"supported", "contradicted", "undecided"} and len(found) == 7
+
+
+def test_a_model_of_several_files_is_a_source_by_each_of_them(tmp_path, monkeypatch):
+    parts = ["vae/diffusion_pytorch_model", "unet/diffusion_pytorch_model", "text_encoder/model"]
+    names = [f"models/stable_diffusion/{part}.safetensors" for part in parts]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "models/stable_diffusion/model_index.json").touch()
+    for module in (stable_load, stored_module):
+        monkeypatch.setattr(module, "data_path", lambda *place: tmp_path.joinpath(*place))
+    whole = stable_load.digest_of(stable_load.pocket_files())
+    found = sources_of([{"name": "pocket", "sha256": whole}])
+    assert list(found) == names and changed(found) == [] and sources_of([{"name": "else", "sha256": "0"}]) == {}
+    (tmp_path / names[1]).write_bytes(b"trained on")
+    assert changed(found) == [f"{names[1]} is another now"]
+    assert "with the pocket models stable_diffusion." in repr(stored_module.StoredStudy("x", Found({}), {
+        **dict.fromkeys(("date", "command", "processes", "threads", "processor"), 1), "minutes": 1.0, "sources": found}, ()))
 
 
 def test_tables_come_back_as_they_were(tmp_path):

@@ -26,6 +26,7 @@ from labkit.lab import Lab
 from labkit.methods.img2img import ImageToImage
 from labkit.methods.inpainting import Inpainting
 from labkit.methods.text_to_image import TextToImage
+from labkit.models import stable_load
 from labkit.models.stable_hub import KNOWN, wanted
 from labkit.models.stable_load import load_stable_diffusion, quiet
 from labkit.models.stable_single import SCHEDULER, write_words
@@ -74,6 +75,13 @@ def stock(cls, folder, **more):
         pipe = cls.from_pretrained(folder, local_files_only=True, **more)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def test_the_sum_of_a_model_is_that_of_its_files(folder, monkeypatch):
+    """So that a stored study can name the files of the weights that it was made with."""
+    monkeypatch.setattr(stable_load, "data_path", lambda *place: folder)
+    files = stable_load.pocket_files()
+    assert len(files) == 3 and load_stable_diffusion("pocket").sha256 == stable_load.digest_of(files)
 
 
 @pytest.mark.parametrize("cls", [StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline])

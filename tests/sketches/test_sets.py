@@ -37,6 +37,16 @@ def test_a_list_is_read_line_by_line_and_broken_lines_are_listed(tmp_path):
     assert found.sketches[0].picture.size == (32, 32)
 
 
+@pytest.mark.parametrize("line", [
+    '{"word": "cat", "drawing": [[]]}', '{"word": "cat", "drawing": [[[1, 2]]]}', '{"word": "cat", "drawing": [[[1, 2], [1]]]}',
+    '{"word": "cat", "drawing": [[[1' + "0" * 400 + '], [1]]]}', '{"word": "cat", "drawing": [[[1e999], [1]]]}',
+    '{"word": "cat", "drawing": ' + "[" * 100_000 + "]" * 100_000 + "}",
+], ids=["no points", "no y", "unequal", "too large", "infinite", "nested"])  # fmt: skip
+def test_a_line_that_is_no_drawing_is_listed_and_the_rest_is_read(tmp_path, line):
+    found = read_quickdraw(listed(tmp_path / "cat.ndjson", [line, row(1)]), size=32)
+    assert [s.id for s in found.sketches] == ["1"] and found.broken["id"].tolist() == ["line 1"]
+
+
 def test_a_list_without_a_drawing_is_no_list(tmp_path):
     with pytest.raises(SketchError, match="no line is a drawing"):
         read_quickdraw(listed(tmp_path / "a.ndjson", ["<html>"]))
@@ -78,6 +88,33 @@ def test_a_zip_and_its_folder_give_the_same(classes, tmp_path):
     assert {s.label for s in read_sketch_zip(tmp_path / "set.zip", categories=["n02"]).sketches} == {"n02"}
     with pytest.raises(SketchError, match="has no category 'n09'; it has 2: n01, n02"):
         read_sketch_folder(classes, categories=["n09"])
+
+
+def test_imagenet_s_numbers_become_its_words(tmp_path):
+    """The order of the numbers is that of the classes; two are called crane."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "p.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for k in range(1000):
+            archive.write(tmp_path / "p.png", f"sketch/n{k * 37 + 1440764:08d}/sketch_0.png")
+    found = read_sketch_zip(tmp_path / "set.zip", categories=["tench", "goldfish", "toilet tissue"]).sketches
+    assert [s.label for s in found] == ["tench", "goldfish", "toilet tissue"]
+    assert [s.id.split("/")[1] for s in found] == [f"n{k * 37 + 1440764:08d}" for k in (0, 1, 999)]
+    assert len({s.label for s in read_sketch_zip(tmp_path / "set.zip").sketches}) == 1000
+
+
+def test_a_part_of_a_zip_that_cannot_be_unpacked_is_listed(classes, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("n02/sketch_0.png", "n02/sketch_1.png", "n02/sketch_2.png", "n02/._sketch_2.png"):
+            archive.write(classes / name.replace("._", ""), f"sketch/{name}")
+        first, second = (archive.getinfo(f"sketch/n02/sketch_{k}.png") for k in (0, 1))
+    packed = bytearray((tmp_path / "set.zip").read_bytes())
+    packed[first.header_offset + 30 + len(first.filename)] = 0xFF  # no block of deflate begins like that
+    where = packed.index(second.filename.encode(), packed.index(b"PK\x01\x02")) - 46
+    packed[where + 8] |= 1  # its entry says that it is encrypted
+    (tmp_path / "set.zip").write_bytes(packed)
+    found = read_sketch_zip(tmp_path / "set.zip")
+    assert [s.id for s in found.sketches] == ["sketch/n02/sketch_2.png"], "and what a Mac left beside it is no sketch"
+    assert found.broken["id"].tolist() == [first.filename, second.filename] and found.broken["reason"].str.len().min() > 5
 
 
 def test_what_is_no_set_is_told(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from labkit.metrics.edges import edges_kept
+from labkit.metrics.edges import EdgesKept, edges_kept
 from labkit.sketches.prepare import SketchError, prepare
 from labkit.sketches.spoil import spoiled
 
@@ -91,10 +91,32 @@ def test_edges_are_kept_by_the_sketch_itself_and_lost_as_it_moves_away():
     assert edges_kept(sketch, Image.new("RGB", (96, 96), "white")).kept == 0
 
 
+@pytest.mark.parametrize(("reach", "last"), [(1.0, 2), (1.5, 2), (2.0, 3), (4.0, 5)])
+def test_a_line_is_kept_as_long_as_one_of_its_two_edges_is_within_reach(reach, last):
+    """A line a pixel wide has its edges a pixel to the left and to the right: moved by d, the nearer is d - 1 away."""
+    line = Image.new("RGB", (64, 64), "white")
+    line.paste("black", (32, 0, 33, 64))
+    kept = [edges_kept(line, ImageChops.offset(line, by, 0), reach).kept for by in range(8)]
+    assert kept == [1.0] * (last + 1) + [0.0] * (7 - last)
+
+
+def test_a_ring_that_moved_keeps_where_it_still_crosses_itself():
+    """A ring moved by d lies d |cos φ| from itself: the share with d |cos φ| ≤ r is 1 - 2/π arccos(r / d); r is the reach and
+    the pixel from the middle of the line to its edge."""
+    ring = Image.new("L", (512, 512), 255)
+    ImageDraw.Draw(ring).ellipse((56, 56, 456, 456), outline=0, width=2)
+    ring = ring.convert("RGB")
+    for by in (8, 16, 32):
+        found = edges_kept(ring, ImageChops.offset(ring, by, 0), reach=3).kept
+        assert found == pytest.approx(1 - 2 / np.pi * np.arccos((3 + 1) / by), abs=0.04), by
+
+
 def test_a_busy_picture_keeps_no_more_than_chance():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))
     found = edges_kept(house(), noise)
-    assert found.kept < 0.8 and abs(found.kept - found.by_chance) < 0.12
+    assert found.kept < 0.8 and abs(found.kept - found.by_chance) < 0.12 and abs(found.beyond_chance) < 0.4
+    assert edges_kept(house(), house()).beyond_chance > 0.99 and EdgesKept(0.7, 0.4).beyond_chance == pytest.approx(0.5)
+    assert edges_kept(house(), Image.new("RGB", (96, 96))).beyond_chance == 0 and np.isnan(EdgesKept(1, 1).beyond_chance)
 
 
 def test_what_cannot_be_compared_is_told():

@@ -3,6 +3,7 @@
 import pytest
 
 from labkit.evaluation import catalogue
+from labkit.kinds import KINDS
 from labkit.spec import SpecError
 from labkit.views.cli.commands.study import main
 
@@ -35,7 +36,11 @@ def test_named_ones_are_made_and_all_means_all(made, capsys):
     assert "made range" in capsys.readouterr().out
     made.clear()
     main(["all"])
-    assert [name for name, _ in made] == list(catalogue.STUDIES)
+    served = [name for name, study in catalogue.STUDIES.items()
+              if all(KINDS[kind].pocket for spec in study.templates for kind in spec.needs)]
+    assert [name for name, _ in made] == served and len(served) >= 10
+    left_out = "left out, as their models are not shipped: sketching" in capsys.readouterr().err
+    assert left_out == (len(served) < len(catalogue.STUDIES))
 
 
 def test_an_unknown_name_is_refused_before_anything_is_made(made):

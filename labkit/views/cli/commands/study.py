@@ -23,12 +23,18 @@ def main(args: list[str]) -> int:
     """`labkit study [NAME …]`."""
     options = read_options("study", StudyOptions, args)
     from labkit.evaluation.catalogue import STUDIES, make_study, study_of
+    from labkit.lab import Lab
 
-    names = list(STUDIES) if options.names == ("all",) else [study_of(name).name for name in options.names]
+    names = [study_of(name).name for name in options.names] if options.names != ("all",) else []
+    if options.names == ("all",):
+        lab = Lab()
+        names = [name for name, study in STUDIES.items() if all(lab.serves(spec.needs) for spec in study.templates)]
+        if others := [name for name in STUDIES if name not in names]:
+            say(f"left out, as their models are not shipped: {', '.join(others)}")
     for name in names:
         say(f"{name}: {STUDIES[name].about}")
         print(make_study(name, n_jobs=options.jobs))
-    if not names:
+    if not options.names:
         print("\n".join(f"{name:<14} {_state(name)}\n{'':<14} {one.about}" for name, one in STUDIES.items()))
     return DONE
 
