@@ -4,8 +4,8 @@ Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", arX
 
     top ~ p(top | e),   bottom ~ p(bottom | top, e),   picture = decode(top, bottom)
 
-Several drawings are made beforehand, each with luck of its own, and the one whose picture CLIP likes best is drawn for the eye
-(Ramesh et al. 2021, "Zero-Shot Text-to-Image Generation", arXiv:2102.12092, section 2.6).
+Of several drawings, whose seeds lie a million apart, the one is kept that CLIP likes best (Ramesh et al. 2021, "Zero-Shot
+Text-to-Image Generation", arXiv:2102.12092, section 2.6). The first is seen growing; the others are drawn at the end, at once.
 
 Codes are drawn one after another in the order of reading (`labkit.models.drawing`), some at each step. A picture on the way
 shows the likeliest codes where none is drawn yet. Codes may be given: single ones, or those of a picture of which a part is
@@ -14,7 +14,7 @@ painted anew; each is drawn given those before it only, so that what is given be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -34,6 +34,7 @@ from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
 from labkit.world import read
 
 LEVELS = ("top", "bottom")
+APART = 1_000_000  # seeds of the drawings of one run: those of neighbouring seeds' runs are others
 
 
 class GivenCode(Spec):
@@ -78,7 +79,7 @@ class PriorSampling(Prompted):
     steps: Steps = 40
     top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: setting and colours")
     bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: shapes and strokes")
-    candidates: int = Field(12, ge=1, le=64, description="Drawings made beforehand; the one that CLIP likes best is drawn")
+    candidates: int = Field(12, ge=1, le=64, description="Drawings, of which CLIP's favourite is kept")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
     preview_every: PreviewEvery = 4
@@ -88,17 +89,20 @@ class PriorSampling(Prompted):
         self._fits(vqvae, priors)
         sentences = [sentence_of(lab, prompts, prior.config.condition) for prior in priors]
         notices = tuple(notices_of(lab, prompts, priors[0].config.condition) + beyond(priors, prompts))
-        drawing = Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), self.seed, self.candidates)
-        if self.candidates > 1 and resume is None:
-            targets = targets_of(lab.clip, list(prompts))
-            drawing.choose(lambda *codes: clip_scores(pictures_of(vqvae, codes), lab.clip, targets))
+        seeds = [(self.seed + k * APART) % 2**31 for k in range(self.candidates)]
+        drawing, *others = (Drawing(priors, (self.top, self.bottom), sentences, self._forced(vqvae, priors), some)
+                            for some in (seeds[:1], seeds[1:]) if some)
 
         def step(i: int) -> Made:
             drawing.reach((i + 1) * drawing.cells // self.steps)
+            kept, k, told = drawing, 0, ()
+            if i + 1 == self.steps and others:
+                kept, k = favourite([drawing, *others], vqvae, lab.clip, targets_of(lab.clip, list(prompts)))
+                told = (f"of {self.candidates} drawings CLIP likes that of seed {kept.seeds[k]} best",)
             seen = {f"{name} {level}": grid for name in ("codes", "bits", "entropy")
-                    for level, grid in zip(LEVELS, drawing.grids(name), strict=False)}
-            scores = {"bits per code": drawing.mean("bits"), "entropy": drawing.mean("entropy")}
-            return Made(scores, lambda: drawing.picture(vqvae), {"notices": notices, **seen})
+                    for level, grid in zip(LEVELS, kept.grids(name, k), strict=False)}
+            scores = {"bits per code": kept.mean("bits", k), "entropy": kept.mean("entropy", k)}
+            return Made(scores, lambda: kept.picture(vqvae, k), {"notices": notices + told, "seed": kept.seeds[k], **seen})
 
         yield from loop(self.steps, {"drawing": drawing}, step, self.preview_every, resume)
 
@@ -169,29 +173,29 @@ def pictures_of(vqvae, codes: Sequence[Tensor]) -> Tensor:
     return (vqvae.decode_codes(*codes).clamp(-1, 1) + 1) / 2
 
 
+@torch.no_grad()
+def favourite(drawings: Sequence[Drawing], vqvae, clip, targets) -> tuple[Drawing, int]:
+    """Of all drawings, finished if they are not, the one that CLIP likes best: where it is, and which one there."""
+    found = []
+    for drawing in drawings:
+        drawing.reach(drawing.cells)
+        scores = clip_scores(pictures_of(vqvae, [level.codes for level in drawing.levels]), clip, targets)
+        found += [(float(score), drawing, k) for k, score in enumerate(scores)]
+    return max(found, key=lambda one: one[0])[1:]
+
+
 class Drawing:
     """A picture's codes while they are drawn: the top level's, then the bottom level's given them. A run's part: loaded, it
-    takes the codes that were drawn as given and goes on behind them. Of `candidates` ways in which luck can go it draws the
-    first, unless another is chosen."""
+    takes the codes that were drawn as given and goes on behind them. With several seeds as many are drawn at once."""
 
     def __init__(self, priors: tuple[PixelSNAIL, PixelSNAIL], hows: tuple[Draw, Draw], sentences: list[Tensor],
-                 forced: list[Tensor], seed: int, candidates: int = 1):
-        rng = torch.Generator().manual_seed(seed)
-        self.priors, self.hows, self.sentences = priors, hows, sentences
-        self.lucks = [quantiles(candidates, p.config.grid[0] * p.config.grid[1], rng) for p in priors]
-        self.cells, self.chosen = sum(u.shape[1] for u in self.lucks), 0
-        self._begin(forced)
-
-    def choose(self, score: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Begin anew with the luck whose codes get the highest score: (n, h, w) of both levels → (n,)."""
-        n, codes = len(self.lucks[0]), []
-        for prior, how, u, e, given in zip(self.priors, self.hows, self.lucks, self.sentences, self.forced, strict=True):
-            above = codes[0] if codes else None
-            level = Growing(CachedPrior(prior), how, u, e.expand(n, -1), above, given.expand(n, -1, -1))
-            level.grow(u.shape[1])
-            codes.append(level.codes)
-        self.chosen = int(score(*codes).argmax())
-        self._begin(self.forced)
+                 forced: list[Tensor], seeds: Sequence[int]):
+        rngs = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.priors, self.hows, self.seeds = priors, hows, seeds
+        self.sentences = [e.expand(len(seeds), -1) for e in sentences]
+        self.luck = [torch.cat([quantiles(1, p.config.grid[0] * p.config.grid[1], rng) for rng in rngs]) for p in priors]
+        self.cells = sum(u.shape[1] for u in self.luck)
+        self._begin([grid.expand(len(seeds), -1, -1) for grid in forced])
 
     def _begin(self, forced: list[Tensor]) -> None:
         self.forced, self.levels = forced, []
@@ -199,8 +203,9 @@ class Drawing:
 
     def _next_level(self) -> None:
         k = len(self.levels)
-        above, luck = self.levels[-1].codes if k else None, self.lucks[k][self.chosen, None]
-        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], luck, self.sentences[k], above, self.forced[k]))
+        above = self.levels[-1].codes if k else None
+        self.levels.append(Growing(CachedPrior(self.priors[k]), self.hows[k], self.luck[k], self.sentences[k], above,
+                                   self.forced[k]))
 
     @property
     def done(self) -> int:
@@ -209,43 +214,42 @@ class Drawing:
 
     def reach(self, done: int) -> None:
         """Draw until there are so many codes."""
-        top = self.lucks[0].shape[1]
+        top = self.luck[0].shape[1]
         self.levels[0].grow(min(done, top) - self.levels[0].cell)
         if done > top:
             if len(self.levels) == 1:
                 self._next_level()
             self.levels[1].grow(done - top - self.levels[1].cell)
 
-    def grids(self, name: str) -> list[Tensor]:
-        """Per level that has begun what is known of each cell (h, w): its code, -1 where there is none yet; its bits or
-        entropy, NaN there."""
-        out = [getattr(level, name)[0].cpu().clone() for level in self.levels]
+    def grids(self, name: str, k: int = 0) -> list[Tensor]:
+        """Per level that has begun what is known of each cell (h, w) of the k-th drawing: its code, -1 where there is none yet;
+        its bits or entropy, NaN there."""
+        out = [getattr(level, name)[k].cpu().clone() for level in self.levels]
         for level, seen in zip(self.levels, out, strict=True):
             if name == "codes":
                 seen.view(-1)[level.cell:] = -1
         return out
 
-    def mean(self, name: str) -> float:
+    def mean(self, name: str, k: int = 0) -> float:
         """The mean of bits or entropy over the codes that there are."""
-        return float(torch.cat([getattr(level, name).flatten()[:level.cell] for level in self.levels]).mean())
+        return float(torch.cat([getattr(level, name)[k].flatten()[:level.cell] for level in self.levels]).mean())
 
     @torch.no_grad()
-    def picture(self, vqvae) -> Image.Image:
-        """The picture of the codes that there are, and of the likeliest ones where there are none yet."""
-        codes = [level.codes for level in self.levels]
+    def picture(self, vqvae, k: int = 0) -> Image.Image:
+        """The k-th drawing: the picture of the codes that there are, and of the likeliest ones where there are none yet."""
+        codes = [level.codes[k, None] for level in self.levels]
         codes += [codes[0].new_zeros(1, *prior.config.grid) for prior in self.priors[len(codes):]]
         cells = [level.cell for level in self.levels] + [0]
-        for k, prior in enumerate(self.priors):
-            if cells[k] < codes[k].numel():
-                codes[k] = draft(prior, codes[k], cells[k], self.sentences[k], codes[0] if k else None)
+        for j, prior in enumerate(self.priors):
+            if cells[j] < codes[j].numel():
+                codes[j] = draft(prior, codes[j], cells[j], self.sentences[j][k, None], codes[0] if j else None)
         return to_pil(pictures_of(vqvae, codes))
 
     def state_dict(self) -> dict:
-        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels],
-                "chosen": self.chosen}
+        return {"cells": [level.cell for level in self.levels], "codes": [level.codes.cpu().clone() for level in self.levels]}
 
     def load_state_dict(self, state: dict) -> None:
-        forced, self.chosen = list(self.forced), state["chosen"]
+        forced = list(self.forced)
         for k, (cell, codes) in enumerate(zip(state["cells"], state["codes"], strict=True)):
             drawn = torch.arange(codes.numel()).view(codes.shape) < cell
             forced[k] = torch.where(drawn, codes, forced[k])

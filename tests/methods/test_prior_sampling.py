@@ -149,7 +149,7 @@ def test_a_state_is_small_and_goes_on_from_either_level(lab):
 def test_a_drawing_is_one_sampling_s(lab):
     e = [condition_of(lab, [PROMPT])] * 2
     made = [Drawing((lab.prior_top, lab.prior_bottom), (Draw(), Draw(guidance=1)), e,
-                    [torch.full((1, 8, 8), -1), torch.full((1, 16, 16), -1)], seed) for seed in (0, 0, 1)]
+                    [torch.full((1, 8, 8), -1), torch.full((1, 16, 16), -1)], [seed]) for seed in (0, 0, 1)]
     for done in (10, 100, 320):
         for drawing in made:
             drawing.reach(done)
@@ -158,28 +158,16 @@ def test_a_drawing_is_one_sampling_s(lab):
 
 
 def test_of_several_drawings_the_one_that_clip_likes_best_is_drawn(lab):
-    def drawn(luck: int):
-        forced = [torch.full((1, 8, 8), -1), torch.full((1, 16, 16), -1)]
-        drawing = Drawing((lab.prior_top, lab.prior_bottom), (spec().top, spec().bottom), [condition_of(lab, [PROMPT])] * 2,
-                          forced, 7, 5)
-        drawing.chosen = luck
-        drawing._begin(forced)
-        drawing.reach(320)
-        return drawing.picture(lab.vqvae)
-
-    each = [drawn(luck) for luck in range(5)]
-    scores = [clip_score(to_tensor(p), lab.clip, targets_of(lab.clip, list(parse(PROMPT)))) for p in each]
-    assert len({round(s, 6) for s in scores}) == 5
-    *_, last = spec(candidates=5, seed=7).run(lab)
-    assert to_tensor(last.image).equal(to_tensor(each[max(range(5), key=scores.__getitem__)]))
-
-
-def test_a_run_that_goes_on_draws_what_was_chosen_and_chooses_no_more(lab, monkeypatch):
-    straight = pixels(spec(candidates=3, preview_every=1).run(lab))
-    steps = spec(candidates=3, preview_every=1).run(lab)
-    state = [next(steps) for _ in range(4)][-1].state()
-    monkeypatch.setattr(Drawing, "choose", lambda *args: pytest.fail("chosen again"))
-    assert pixels(spec(candidates=3, preview_every=1).run(lab, state)) == straight[4:]
+    each = [list(spec(seed=seed).run(lab))[-1] for seed in range(7, 5_000_007, 1_000_000)]
+    scores = [clip_score(to_tensor(s.image), lab.clip, targets_of(lab.clip, list(parse(PROMPT)))) for s in each]
+    best = max(range(5), key=scores.__getitem__)
+    assert len({round(s, 6) for s in scores}) == 5 and best > 0
+    *early, last = spec(candidates=5, seed=7).run(lab)
+    assert to_tensor(last.image).equal(to_tensor(each[best].image)) and last.extras["seed"] == 7 + best * 1_000_000
+    assert torch.equal(last.extras["codes bottom"], each[best].extras["codes bottom"])
+    assert last.scores == pytest.approx(each[best].scores, abs=1e-4)
+    assert f"of 5 drawings CLIP likes that of seed {7 + best * 1_000_000} best" in last.extras["notices"]
+    assert all(s.extras["seed"] == 7 for s in early), "the first one is seen growing"
 
 
 def test_what_priors_of_some_styles_have_never_met_is_named(lab, monkeypatch):
