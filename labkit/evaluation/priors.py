@@ -25,16 +25,16 @@ from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption
 
+CANDIDATES = 16  # drawings of a prompt among which CLIP chooses
+
 
 def top_figures(lab, n: int) -> dict:
     """Figures of the prior of top codes, on n held-out scenes."""
-    few = min(n, 200)
+    few, several = min(n, 200), SAMPLING.but(candidates=CANDIDATES)
     return {"Bits per top code, on held-out scenes": bits_table(lab, lab.prior_top, n),
             "Top codes in common with the nearest training scene": memory_table(lab, few),
-            f"Heeding its prompt, on {few} held-out combinations, CLIP's favourite of {SAMPLING.candidates}":
-                heeding(lab, few).summary,
-            f"Heeding its prompt, on {few} held-out combinations, one drawing each":
-                heeding(lab, few, SAMPLING.but(candidates=1)).summary}
+            f"Heeding its prompt, on {few} held-out combinations": heeding(lab, few).summary,
+            f"The same, CLIP's favourite of {CANDIDATES} drawings": heeding(lab, few, several).summary}
 
 
 def heeding(lab, n: int, template: PriorSampling = SAMPLING, n_jobs: int = -1) -> PaintingReport:

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field, create_model
 
 from labkit.evaluation.blip import report_on_pairs
-from labkit.evaluation.generation import BATCH, READERS, SAMPLING, report_on_pictures, sample_pictures
+from labkit.evaluation.generation import BATCH, READERS, report_on_pictures, sample_pictures
 from labkit.evaluation.pipeline_cost import Cost, costs
 from labkit.evaluation.pipeline_data import collected, pairs_of, row_of, sentences_of, source_marks
 from labkit.fetch import sha256_of
@@ -164,7 +164,7 @@ def sample(lab: Callable[..., Lab], spec: WordsToPictures, folder: Path, needs: 
     for k in range(0, len(sentences), BATCH):
         part = folder / f"part-{k:06d}.npy"
         if not part.is_file():
-            x = sample_pictures(here, sentences[k:k + BATCH], spec.seed + k, SAMPLING.but(candidates=1))
+            x = sample_pictures(here, sentences[k:k + BATCH], spec.seed + k)
             save_array(part, (x * 255).round().byte().permute(0, 2, 3, 1).numpy())
         parts.append(np.load(part))
         yield f"{min(k + BATCH, len(sentences)):,} of {len(sentences):,} pictures"

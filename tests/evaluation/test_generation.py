@@ -86,11 +86,11 @@ def test_too_few_pictures_for_a_distance_between_sets_are_told(lab):
 
 
 def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab, monkeypatch):
-    said, one = [prompt_of(s) for s in held_out_scenes(3)], SAMPLING.but(candidates=1)
+    said = [prompt_of(s) for s in held_out_scenes(3)]
     counted = []
-    x = sample_pictures(lab, said, 1, one, done=counted.append)
+    x = sample_pictures(lab, said, 1, done=counted.append)
     assert x.shape == (3, 3, 64, 64) and 0 <= float(x.min()) and float(x.max()) <= 1 and counted == [3]
-    assert torch.equal(x, sample_pictures(lab, said, 1, one)) and not torch.equal(x, sample_pictures(lab, said, 2, one))
+    assert torch.equal(x, sample_pictures(lab, said, 1)) and not torch.equal(x, sample_pictures(lab, said, 2))
     asked = []
 
     def spy(model, how, rng, e, *above):
@@ -98,9 +98,9 @@ def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab, monkeypat
         return sample_codes(model, how, rng, e, *above)
 
     monkeypatch.setattr("labkit.evaluation.generation.sample_codes", spy)
-    sample_pictures(lab, said, 1, one)
+    sample_pictures(lab, said, 1)
     (top, strong, e, none), (bottom, weak, again, above) = asked
-    assert (top, bottom, strong, weak) == (lab.prior_top, lab.prior_bottom, one.top.guidance, one.bottom.guidance)
+    assert (top, bottom, strong, weak) == (lab.prior_top, lab.prior_bottom, SAMPLING.top.guidance, SAMPLING.bottom.guidance)
     assert none == () and len(above) == 1
     assert torch.allclose(e, lab.blip.encode_text(said), atol=1e-6) and torch.equal(e, again), "each with its own sentence"
 
@@ -108,7 +108,7 @@ def test_pictures_are_fixed_by_the_seed_and_of_their_own_sentence(lab, monkeypat
 def test_of_several_pictures_of_a_sentence_the_one_that_clip_likes_best_is_kept(lab, monkeypatch):
     said, monkey = [prompt_of(s) for s in held_out_scenes(2)], monkeypatch.setattr
     monkey("labkit.evaluation.generation.clip_scores", lambda x, clip, targets: -x.mean((1, 2, 3)))  # it likes what is dark
-    every = torch.cat([sample_pictures(lab, [text for text in said for _ in range(3)], 1, SAMPLING.but(candidates=1))])
+    every = sample_pictures(lab, [text for text in said for _ in range(3)], 1)
     kept = sample_pictures(lab, said, 1, SAMPLING.but(candidates=3))
     for k, some in enumerate(every.split(3)):
         assert torch.allclose(kept[k], some[some.mean((1, 2, 3)).argmin()], atol=1e-6)

@@ -24,7 +24,7 @@ def lab():
 
 
 def spec(**changes):
-    return PriorSampling(**{"prompt": PROMPT, "steps": 10, "preview_every": 4, "candidates": 1, **changes})
+    return PriorSampling(**{"prompt": PROMPT, "steps": 10, "preview_every": 4, **changes})
 
 
 def test_codes_are_drawn_in_equal_parts_and_told_with_their_bits_and_entropy(lab):

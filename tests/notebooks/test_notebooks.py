@@ -37,7 +37,7 @@ SMOKE = {
         ("perplexity=12", "perplexity=3"),
     ],
     "07_pixelsnail": [
-        ("e.repeat(4, 1)", "e.repeat(2, 1)"), ("steps=40, preview_every=4", "steps=4, preview_every=2"),
+        ("e.repeat(4, 1)", "e.repeat(2, 1)"), ("* 16", "* 4"), ("steps=40, preview_every=4", "steps=4, preview_every=2"),
         ("in (0, 1, 2, 5)", "in (1, 5)"), ("in (0.5, 0.9)", "in (0.5,)"), ("lab.model(kind), 150)", "lab.model(kind), 12)"),
         ('"train", 600)', '"train", 32)'), ('"held", 150)', '"held", 12)'), ("(lab, 24, draws=200)", "(lab, 20, draws=20)"),
     ],
