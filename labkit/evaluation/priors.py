@@ -25,14 +25,15 @@ from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption
 
+DRAWN = 200
 CANDIDATES = 16  # drawings of a prompt among which CLIP chooses
 
 
 def top_figures(lab, n: int) -> dict:
     """Figures of the prior of top codes, on n held-out scenes."""
-    few, several = min(n, 200), SAMPLING.but(candidates=CANDIDATES)
+    few, several = min(n, DRAWN), SAMPLING.but(candidates=CANDIDATES)
     return {"Bits per top code, on held-out scenes": bits_table(lab, lab.prior_top, n),
-            "Top codes in common with the nearest training scene": memory_table(lab, few),
+            "Top codes in common with the nearest training scene": memory_table(lab, n),
             f"Heeding its prompt, on {few} held-out combinations": heeding(lab, few).summary,
             f"The same, CLIP's favourite of {CANDIDATES} drawings": heeding(lab, few, several).summary}
 
@@ -84,10 +85,11 @@ def mean_interval(values: np.ndarray) -> str:
 
 
 def memory_table(lab, n: int, training: int = 10_000) -> pd.DataFrame:
-    """Share of top codes in common with the nearest training scene: of drawings for held-out sentences, and of the held-out
-    scenes themselves, which nothing can remember."""
+    """Share of top codes in common with the nearest training scene: of drawings for sentences of held-out scenes, at most
+    `DRAWN`, and of these scenes themselves, which nothing can remember."""
     prior = lab.prior_top
     _, codes, e = held_out(lab, n, prior)
+    codes, e = [level[:DRAWN] for level in codes], e[:DRAWN]
     known = bank_codes(lab.vqvae, known_scenes(prior, "train", training))[0]
     drawn = sample_codes(prior, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
     rows = {"drawings": most_in_common(drawn, known)[0], "held-out scenes": most_in_common(codes[0], known)[0]}
