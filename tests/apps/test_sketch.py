@@ -159,7 +159,9 @@ def test_each_of_several_pictures_is_its_own_with_its_seed(lab, tmp_path):
     assert same == (parts[0][0], spec.but(count=1))
     with gr.Blocks():
         shown = Pictures(sketch.PAGE, small=True)
-    laid = shown.final(result, result.save(tmp_path / "all.png"))["value"]
+    laid, chosen = (shown.final(result, result.save(tmp_path / "all.png"))[out] for out in shown.outputs)
+    laid = laid["value"]
+    assert chosen is None
     assert [words for _, words in laid] == [f"seed {seed}" for seed in range(7, 13)]
     for k, (file, _) in enumerate(laid):
         recipe = read_recipe(file)

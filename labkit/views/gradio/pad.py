@@ -29,7 +29,8 @@ HEAD = "data:image/png;base64,"
 UNDOS = 20  # drawings that are kept, of a megabyte each
 
 TEMPLATE = """<div class="lk-pad"><div class="lk-pad-title">{title}</div>
-<canvas width="{side}" height="{side}" tabindex="0" role="img" aria-label="{title}: draw here"></canvas>
+<div class="lk-pad-paper"><canvas width="{side}" height="{side}" tabindex="0" role="img"
+  aria-label="{title}: draw here"></canvas><span class="lk-pad-hint">Draw here</span></div>
 <div class="lk-pad-tools"><button type="button" data-tool="brush" aria-pressed="true">Brush</button>
 <button type="button" data-tool="eraser" aria-pressed="false">Eraser</button>
 <button type="button" data-do="undo" disabled>Undo</button><button type="button" data-do="clear" disabled>Clear</button>
@@ -42,9 +43,10 @@ SCRIPT = """
 const canvas = element.querySelector('canvas'), pen = canvas.getContext('2d', {willReadFrequently: true});
 const file = element.querySelector('input[type=file]'), wide = element.querySelector('input[type=range]');
 const button = (name) => element.querySelector(`[data-do=${name}]`), said = element.querySelector('.lk-pad-said');
+const hint = element.querySelector('.lk-pad-hint');
 const past = [];
 let tool = 'brush', sent = null, drawn = false, finger = null, last = null;
-const show = () => { button('undo').disabled = !past.length; button('clear').disabled = !drawn; };
+const show = () => { button('undo').disabled = !past.length; button('clear').disabled = !(hint.hidden = drawn); };
 const paper = (width, height) => {
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   pen.fillStyle = 'white'; pen.fillRect(0, 0, width, height);
@@ -66,7 +68,7 @@ const line = (to) => {
 canvas.addEventListener('pointerdown', (event) => {
   if (finger !== null || event.button) return;
   event.preventDefault(); canvas.focus({preventScroll: true}); canvas.setPointerCapture(event.pointerId);
-  finger = event.pointerId; keep(); drawn = true; last = at(event); line(last);
+  finger = event.pointerId; keep(); drawn = hint.hidden = true; last = at(event); line(last);
 });
 canvas.addEventListener('pointermove', (event) => {
   if (event.pointerId !== finger) return;

@@ -19,7 +19,7 @@ from labkit.views.gradio.page import Page, file_name
 
 
 class Pictures:
-    """The component `shown`, and `inputs` and `taken` for `handing.offer`."""
+    """The component `shown`; `outputs` of a run; `inputs` and `taken` for `handing.offer`."""
 
     def __init__(self, page: Page, small: bool):
         """`small`: the pictures have few pixels, each of which is to be seen."""
@@ -30,25 +30,25 @@ class Pictures:
         if not self.several:
             self.shown = gr.Image(image_mode=None, height=400, buttons=["fullscreen"],
                                   elem_classes=["lk-picture", *classes], **common)
-            self.inputs = [self.shown]
+            self.inputs = self.outputs = [self.shown]
             return
         self.shown = gr.Gallery(columns=2, height="auto", object_fit="contain", buttons=["download", "fullscreen"],
                                 elem_classes=["lk-pictures", *classes], **common)
-        chosen = gr.State(None)
-        self.inputs = [self.shown, chosen]
-        self.shown.select(self._choose, None, chosen, queue=False, show_progress="hidden", **PRIVATE)
-        self.shown.preview_close(lambda: None, None, chosen, queue=False, show_progress="hidden", **PRIVATE)
+        chosen, quick = gr.State(None), {"queue": False, "show_progress": "hidden", **PRIVATE}
+        self.inputs = self.outputs = [self.shown, chosen]
+        self.shown.select(self._choose, None, chosen, **quick)
+        self.shown.preview_close(lambda: None, None, chosen, **quick)
 
-    def preview(self, result: Result) -> Any:
-        """What the component shows of a run on its way."""
+    def preview(self, result: Result) -> dict:
+        """What changes with a run on its way."""
         if not self.several:
-            return result.image
+            return {self.shown: result.image}
         return self._laid([(picture, f"seed {spec.seed}") for picture, spec in result.spec.apart(result.image)])
 
-    def final(self, result: Result, path: Path) -> Any:
-        """What it shows of a run that has ended, whose picture was saved at `path`."""
+    def final(self, result: Result, path: Path) -> dict:
+        """What changes when a run has ended, whose picture was saved at `path`."""
         if not self.several:
-            return str(path)
+            return {self.shown: str(path)}
         out = []
         for picture, spec in result.spec.apart(result.image):
             one = result
@@ -58,8 +58,10 @@ class Pictures:
             out.append((str(one.save(path.with_name(file_name(spec, one)))), f"seed {spec.seed}"))
         return self._laid(out)
 
-    def _laid(self, some: list[tuple[Any, str]]) -> Any:
-        return gr.update(value=some, columns=min(2, len(some)), selected_index=None)
+    def _laid(self, some: list[tuple[Any, str]]) -> dict:
+        """Side by side, and none chosen."""
+        return dict(zip(self.outputs, (gr.update(value=some, columns=min(2, len(some)), selected_index=None), None),
+                        strict=True))
 
     @staticmethod
     def _choose(event: gr.SelectData) -> int | None:

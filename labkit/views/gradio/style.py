@@ -56,6 +56,9 @@ CSS = """
 .lk-pad-title { font-weight: 600; margin-bottom: .3rem; }
 .lk-pad canvas { display: block; width: 100%; background: white; border-radius: 6px; cursor: crosshair;
   touch-action: none; border: 1px solid var(--border-color-primary); box-sizing: border-box; }
+.lk-pad-paper { position: relative; }
+.lk-pad-hint { position: absolute; inset: 0; display: grid; place-items: center; pointer-events: none; color: #a8a29e; }
+.lk-pad-hint[hidden] { display: none; }
 .lk-pad canvas:focus-visible { outline: 2px solid var(--primary-600); }
 .lk-pad-tools { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; margin-top: .45rem; }
 .lk-pad-tools button { flex: 1 1 auto; min-height: 40px; padding: 0 .7rem; font-size: .9rem; border-radius: 6px;

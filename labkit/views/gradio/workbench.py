@@ -119,7 +119,6 @@ def panel(page: Page, lab, limits: Limits) -> None:
         with gr.Column(elem_classes="lk-out"):
             small = lab.draws_with_pocket(page.method.needs)
             pictures = Pictures(page, small)
-            picture = pictures.shown
             line = gr.HTML(progress_html(Result(None), "Ready."), elem_id=f"{at}status")
             inside, notices, verdict, curve = (gr.HTML(elem_id=at + name, elem_classes="lk-hollow")
                                                for name in ("inside", "notices", "verdict", "curve"))
@@ -162,7 +161,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
     if page.extra:
         with below:
             extra = page.extra(Site(page, lab, limits, kept, fresh, made, line))
-    outputs = [picture, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
+    outputs = [*pictures.outputs, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
                *(extra.outputs if extra else [])]
 
     def show(stopped, fresh_seed: bool, kept_fields: dict, *values):
@@ -183,11 +182,11 @@ def panel(page: Page, lab, limits: Limits) -> None:
                        **(extra.shown(spec, step) if extra else {})}
                 if ending or result.finished:
                     path = result.save(Path(folder) / file_name(spec, result))
-                    yield now | {picture: pictures.final(result, path), download: gr.update(value=str(path), interactive=True),
-                                 code: notebook_cell(spec, result)}
+                    yield now | pictures.final(result, path) | {download: gr.update(value=str(path), interactive=True),
+                                                                code: notebook_cell(spec, result)}
                     yield {verdict: judged(page, lab, spec, result)}  # last: the picture is safe by then
                 else:
-                    yield now | ({picture: pictures.preview(result)} if result.image is not on_page else {})
+                    yield now | (pictures.preview(result) if result.image is not on_page else {})
                 on_page = result.image
 
     def restore(path: str | None):
