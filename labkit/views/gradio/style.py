@@ -78,7 +78,7 @@ CSS = """
 .lk-share { display: block; height: 8px; border-radius: 4px; overflow: hidden; margin: .1rem 0;
   background: repeating-conic-gradient(var(--neutral-400) 0 25%, var(--neutral-200) 0 50%) 0 0 / 4px 4px; }
 .lk-share i { display: block; height: 100%; background: var(--primary-500); }
-.lk-strip { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); margin: .25rem 0 .4rem; }
+.lk-strip { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)); margin: .25rem 0 .4rem; }
 .lk-strip figure { margin: 0; min-width: 0; }
 .lk-strip img { width: 100%; display: block; border-radius: 4px; image-rendering: pixelated;
   border: 1px solid var(--border-color-primary); box-sizing: border-box; }
