@@ -27,11 +27,12 @@ from labkit.views.gradio.page import page_of, words_of
 
 
 def tabs(lab) -> dict[str, Callable]:
-    """Title → panel(lab, limits): the apps in their places, then methods and measures by name, as far as the lab has models for
-    them."""
+    """Title → panel(lab, limits): the apps in their places, then methods and measures by name, all as far as the lab has models
+    for them."""
     names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
     apps = [app for app in (import_module(f"apps.{name}") for name in names if name != "studio") if hasattr(app, "PLACE")]
-    found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)}
+    found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)
+             if all(lab.serves(spec.needs) for spec in app.SHOWS)}
     have = {spec for app in apps for spec in app.SHOWS}
     some = {method: partial(workbench.panel, page_of(method)) for method in map(methods.load, methods.names())}
     measures = (found.load() for found in methods.measures().values())

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from labkit.kinds import KINDS
+from labkit.kinds import KINDS, Kind
 from labkit.precision import resolved
 from labkit.spec import Measure, Method, SpecError
 
@@ -72,9 +72,13 @@ class Lab:
                 progress(f"loading {kind} ({self.names[kind]})")
             self.model(kind)
 
+    def lacking(self, kinds: Iterable[str]) -> list[Kind]:
+        """Those of these kinds of which there is no model: none was named, and no pocket weights are shipped."""
+        return [KINDS[k] for k in kinds if not KINDS[k].pocket and self.names[k] == "pocket"]
+
     def serves(self, kinds: Iterable[str]) -> bool:
         """Whether there is a model of each of these kinds: one that was named, or pocket weights that are shipped."""
-        return all(KINDS[k].pocket or self.names[k] != "pocket" for k in kinds)
+        return not self.lacking(kinds)
 
     @property
     def pocket(self) -> bool:

@@ -153,6 +153,11 @@ class Method(Spec):
         """Yield the steps; `resume` is a `Step.state()` of the same spec."""
         raise TypeError(f"{type(self).__name__} defines no run()")
 
+    def apart(self, image: Any) -> list[tuple[Any, Method]]:
+        """The pictures (PIL) on a step's `image`, each with the spec that makes it alone: itself, unless a method makes several
+        side by side."""
+        return [(image, self)]
+
 
 class Prompted(Method, listed=False):
     """What methods share that make a picture of a prompt in many steps, from a seed."""

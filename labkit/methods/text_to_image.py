@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import torch
 from PIL import Image
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from labkit.image import grid, to_pil
@@ -27,7 +27,9 @@ from labkit.loop import Made, NonFiniteError, Step, Values, loop
 from labkit.models.latent_path import Carried, Frame, Generators, Sampling, Way, way
 from labkit.models.stable_diffusion import StableDiffusion
 from labkit.prompt import Prompt, parse
-from labkit.spec import PreviewEvery, Prompted, SpecError
+from labkit.spec import MAX_SEED, PreviewEvery, Prompted, SpecError
+
+COLUMNS = 4  # of a sheet of several pictures
 
 
 @dataclass
@@ -67,6 +69,13 @@ class LatentDiffusion(Prompted, listed=False):
     def _no_blank_negative(cls, text: str) -> str:
         return text.strip()
 
+    @model_validator(mode="after")
+    def _every_picture_has_a_seed(self):
+        if self.seed + self.count - 1 > MAX_SEED:
+            raise ValueError(f"seed: {self.seed} leaves no seed for the last of {self.count} pictures; use at most "
+                             f"{MAX_SEED - self.count + 1}")
+        return self
+
     def start(self, model: StableDiffusion) -> Start:
         """Where the run begins. Raises `SpecError` for what the model cannot do."""
         raise TypeError(f"{type(self).__name__} defines no start()")
@@ -103,6 +112,14 @@ class LatentDiffusion(Prompted, listed=False):
         parts = {"now": now, "scheduler": Carried(scheduler, model.device), "rngs": begun.rngs}
         yield from loop(len(course.times), parts, step, self.preview_every, resume)
 
+    def apart(self, image: Image.Image) -> list[tuple[Image.Image, LatentDiffusion]]:
+        """The pictures on a sheet of `side_by_side`, each with its own seed."""
+        columns = min(COLUMNS, self.count)
+        width, height = image.width // columns, image.height // math.ceil(self.count / columns)
+        corners = [(k % columns * width, k // columns * height) for k in range(self.count)]
+        return [(image.crop((x, y, x + width, y + height)), self.but(seed=self.seed + k, count=1))
+                for k, (x, y) in enumerate(corners)]
+
     def generators(self) -> Generators:
         """A generator for each picture."""
         return Generators([self.seed + k for k in range(self.count)])
@@ -131,7 +148,7 @@ class Guide:
 
 def side_by_side(pictures: list[Image.Image]) -> Image.Image:
     """One picture as it is, several on one sheet, four a row."""
-    return pictures[0] if len(pictures) == 1 else grid(pictures, columns=min(4, len(pictures)), pad=0)
+    return pictures[0] if len(pictures) == 1 else grid(pictures, columns=min(COLUMNS, len(pictures)), pad=0)
 
 
 class TextToImage(LatentDiffusion):

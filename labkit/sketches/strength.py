@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from labkit.image import ImageInput, to_pil
-from labkit.models.latent_path import Frame, Generators, Sampling, way
+from labkit.models.latent_path import Frame, Generators, Sampling, Way, way
 from labkit.spec import Measure, Seed
 
 
@@ -63,13 +63,16 @@ class StrengthShown(Measure):
             raise ValueError(f"{bad[0]:g} must be above 0 and at most 1")
         return strengths
 
+    def ways(self, lab) -> list[Way]:
+        """What is run at each strength; `told` says it in numbers."""
+        return [way(lab.stable_diffusion.scheduler, self.sampler.name, self.steps, s, self.exact) for s in self.strengths]
+
     def compute(self, lab, pictures: list[Image.Image]) -> Shown:
         """Of one picture or several. Raises `SpecError` for a size that the model cannot take."""
         model = lab.stable_diffusion
         height, width = self.frame.size(model)
-        ways = [way(model.scheduler, self.sampler.name, self.steps, s, self.exact) for s in self.strengths]
+        ways, seen = self.ways(lab), []
         table = pd.DataFrame([w.told for w in ways], index=pd.Index(self.strengths, name="strength"))
-        seen = []
         for picture in pictures:
             z0 = model.encode(ImageInput.of(picture, width, height).tensor() * 2 - 1)
             noise = Generators([self.seed]).normal(*z0.shape[1:]).to(z0)

@@ -341,7 +341,7 @@ def test_profiles_follow_who_can_reach_the_app(monkeypatch):
     assert read_args(["--host", "0.0.0.0", "--profile", "local"]).profile == "local"
 
 
-@pytest.mark.parametrize("name", ["paint", "diffuse", "codes", "lyrics", "similarity", "latents", "studio"])
+@pytest.mark.parametrize("name", ["paint", "diffuse", "sketch", "codes", "lyrics", "similarity", "latents", "studio"])
 def test_runs_as_a_script_from_another_folder(name, tmp_path):
     script = Path(paint.__file__).with_name(f"{name}.py")
     done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)

@@ -61,7 +61,7 @@ class Limits:
 
 
 LOCAL = Limits("local", {"steps": 2000, "width": 512, "height": 512}, 900)
-PUBLIC = Limits("public", {"steps": 300, "width": 128, "height": 128, "cutn": 64}, 180)
+PUBLIC = Limits("public", {"steps": 300, "width": 128, "height": 128, "cutn": 64, "count": 4}, 180)
 PROFILES = {limits.name: limits for limits in (LOCAL, PUBLIC)}
 
 

@@ -22,6 +22,7 @@ from labkit.views.gradio import app
 from labkit.views.gradio.app import PRIVATE
 from labkit.views.gradio.board import Board
 from labkit.views.gradio.markup import code_html
+from labkit.views.gradio.page import Site
 
 SIDE = 640  # pixels of a grid's drawing
 ROOM = 60  # pixels that a code's number needs
@@ -41,12 +42,13 @@ CLICKED = """document.addEventListener('click', (event) => {
 
 
 class CodesPanel:
-    """Components below a page's picture. `kept` holds the page's fields without a control, `fresh` is its "New seed each time".
+    """Components below a page's picture.
 
-    outputs  what a run changes of it.  again  the event on which the page is to run.
+    outputs  what a run changes of it.  again  the events on which the page is to run.
     """
 
-    def __init__(self, at: str, lab, kept: gr.State, fresh: gr.Checkbox):
+    def __init__(self, site: Site):
+        at, lab, kept, fresh = site.page.prefix, site.lab, site.kept, site.fresh
         self.lab, self.last, self.round = lab, gr.State(NOTHING), gr.State(0)
         self.images = []
         with gr.Row():
@@ -63,7 +65,7 @@ class CodesPanel:
         self.board = board = Board(at, lab)
         self.force, self.free = force, free
         self.outputs = [*self.images, self.last, self.said, force, free, board.box]
-        self.again, quiet = self.round.change, {"show_progress": "hidden", **PRIVATE}
+        self.again, quiet = (self.round.change,), {"show_progress": "hidden", **PRIVATE}
         shown = {"inputs": [self.last, board.order], "outputs": [board.box, board.tiles], **PRIVATE,
                  "show_progress": "minimal", "show_progress_on": [board.tiles]}  # a whole book takes seconds
         self.said.select(self._choose, self.last, [*self.images, self.last, self.said, code, force], **quiet).then(

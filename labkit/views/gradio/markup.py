@@ -49,12 +49,16 @@ def notices_html(lines: tuple[str, ...] | list[str]) -> str:
     return "".join(f'<div class="lk-notice">{html.escape(line)}</div>' for line in dict.fromkeys(lines))
 
 
-def verdict_html(verdict, finds: dict[str, bool]) -> str:
-    """What the judge sees, and of each claim of the prompt whether it finds it."""
-    seen = ", ".join(html.escape(v.replace("_", " ")) for v in (verdict.subject, verdict.colour, verdict.setting,
-                                                                 verdict.style))
-    chips = "".join(f'<span class="lk-chip {"yes" if found else "no"}">{"found" if found else "not found"}: '
-                    f"{html.escape(claim)}</span>" for claim, found in finds.items())
+def verdict_html(checked: list[tuple[Any, dict[str, bool]]]) -> str:
+    """What the judge sees, and of each claim of the prompt whether it finds it: (verdict, claim → found) a picture."""
+    each = [", ".join(html.escape(v.replace("_", " ")) for v in (one.subject, one.colour, one.setting, one.style))
+            for one, _ in checked]
+    several, chips = len(checked) > 1, ""
+    seen = "".join(f"<div>{k}: {words}</div>" for k, words in enumerate(each, 1)) if several else each[0]
+    for claim in checked[0][1]:
+        n = sum(finds[claim] for _, finds in checked)
+        found = f"found in {n} of {len(checked)}" if several else "found" if n else "not found"
+        chips += f'<span class="lk-chip {"yes" if 2 * n >= len(checked) else "no"}">{found}: {html.escape(claim)}</span>'
     claims = chips or "The prompt names nothing that the judge knows."
     return (f'<div class="lk-verdict"><div><b>The judge sees</b> {seen}</div><div>{claims}</div>'
             "<small>A small classifier of drawn scenes that never guides the painting. It can be wrong.</small></div>")
@@ -65,6 +69,14 @@ def header(lab, title: str, words: str) -> gr.HTML:
     ribbon = f'<div class="lk-ribbon">Made by pocket models. {html.escape(POCKET.partition(": ")[2].capitalize())}</div>'
     return gr.HTML(f'<header class="lk-header"><h1>{html.escape(title)}</h1><p>{html.escape(words)}</p></header>'
                    + (ribbon if getattr(lab, "pocket", False) else ""))
+
+
+def lacking_html(lab, kinds) -> str:
+    """Which weights a page lacks and how to get them; "" where it lacks none."""
+    return "".join(
+        f'<div class="lk-notice">This page needs {html.escape(kind.name.replace("_", " "))}, and no pocket weights of it are '
+        f"shipped yet. Start the app with <code>--{kind.name} …</code>; {html.escape(kind.help)}. "
+        f"<code>python -m labkit train {kind.name}</code> makes pocket ones.</div>" for kind in lab.lacking(kinds))
 
 
 def shown(value: Any) -> Any:

@@ -32,6 +32,7 @@ from labkit.views.controls import build as build_spec
 from labkit.views.gradio import app
 from labkit.views.gradio.app import Limits
 from labkit.views.gradio.markup import verdict_html
+from labkit.views.gradio.pad import drawing
 from labkit.views.notebook.show import data_uri
 
 EVERY_S = 0.25  # seconds between two previews: a faster page makes the browser the slow part
@@ -51,7 +52,9 @@ class Page:
     start  the initial picture's control, then those that say what becomes of it.  uploaded  what a new picture sets.
     groups  (title, rows) of further controls, folded.  inside  (name in extras, words): pictures in [-1, 1] of a step.
     wanted  a prompt's weighted parts that the last picture should show.  prefix  of all element ids.
-    extra  makes what this page alone has below its picture: (prefix, lab, kept, fresh) → something as `codes.CodesPanel`.
+    pads  controls of pictures that are drawn (`pad.pad`).  presets  what this page begins with instead of a spec's default.
+    live  what is said of some controls as they move, below the first of the main rows: (names, (lab, flat values) → HTML).
+    extra  makes what this page alone has below its picture: (`Site`) → something as `codes.CodesPanel`.
     """
 
     method: type[Method]
@@ -71,7 +74,10 @@ class Page:
     inside: tuple[tuple[str, str], ...] = ()
     wanted: Callable[[str], list] = parse
     prefix: str = ""
-    extra: Callable[..., Any] | None = None
+    pads: tuple[str, ...] = ()
+    presets: dict[str, Any] = field(default_factory=dict)
+    live: tuple[tuple[str, ...], Callable[[Any, dict[str, Any]], str]] | None = None
+    extra: Callable[[Site], Any] | None = None
 
     @cached_property
     def controls(self) -> dict[str, Control]:
@@ -80,10 +86,10 @@ class Page:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What the controls are set to at first: the spec's defaults, and the first example as the prompt."""
+        """What the controls are set to at first: the spec's defaults, the page's own, and the first example as the prompt."""
         flat = {name: control.minimum if control.required and control.kind in ("int", "float") else control.default
                 for name, control in self.controls.items()}  # fmt: skip
-        return flat | ({"prompt": self.examples[0]} if self.examples else {})
+        return flat | self.presets | ({"prompt": self.examples[0]} if self.examples else {})
 
     def info(self, name: str) -> str | None:
         """What is written below a control: nothing where the label says it all."""
@@ -91,6 +97,20 @@ class Page:
             return self.ask
         bare = name == "seed" or name in sum(self.main, ())
         return self.infos.get(name, None if bare else self.controls[name].description)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a page's own part is built: the `page`, its `lab` and `limits`, the fields without a control (`kept`), "New seed
+    each time" (`fresh`), its controls by name (`made`) and its status `line`."""
+
+    page: Page
+    lab: Any
+    limits: Limits
+    kept: Any
+    fresh: Any
+    made: dict[str, Any]
+    line: Any
 
 
 def words_of(spec_cls: type[Spec]) -> tuple[str, str]:
@@ -173,11 +193,13 @@ def spec_from(page: Page, values: dict[str, Any], kept: dict[str, Any], limits: 
 
 
 def opened(controls: dict[str, Control], values: dict[str, Any]) -> dict[str, Any]:
-    """The values with uploads as pictures. Raises `ImageError` on a file that is none, with its control's name."""
+    """The values with uploads and drawings as pictures. Raises `ImageError` on what is none, with its control's name."""
     out = dict(values)
     for name, raw in values.items():
         try:
-            if controls[name].kind == "image":
+            if isinstance(raw, bytes):
+                out[name] = drawing(raw) if raw or controls[name].required else None
+            elif controls[name].kind == "image":
                 out[name] = received(raw) if raw else None
             elif controls[name].kind == "images":
                 out[name] = pictures_of(raw)
@@ -234,10 +256,12 @@ def notebook_cell(spec: Method, result: Result) -> str:
 
 
 def judged(page: Page, lab, spec: Method, result: Result) -> str:
-    """The judge's reading of the last picture against what the prompt asks for at its end; "" where there is no prompt."""
+    """The judge's reading of the last picture, or pictures, against what the prompt asks for at its end; "" where there is no
+    prompt."""
     if not page.method.has("prompt"):
         return ""
-    return verdict_html(*lab.judge.check(result.image, " ".join(p.text for p in page.wanted(spec.prompt) if p.weight > 0)))
+    wanted = " ".join(p.text for p in page.wanted(spec.prompt) if p.weight > 0)
+    return verdict_html([lab.judge.check(picture, wanted) for picture, _ in spec.apart(result.image)])
 
 
 def inside_html(page: Page, step: Step) -> str:

@@ -52,6 +52,38 @@ CSS = """
   background-size: calc(100% * var(--columns)) calc(100% * var(--rows)); image-rendering: pixelated; }
 .lk-board button:hover, .lk-board button:focus-visible { outline: 2px solid var(--primary-600); }
 .lk-board button.there { outline: 2px solid #c8146e; }
+.lk-pad { max-width: 512px; margin: 0 auto; width: 100%; }
+.lk-pad-title { font-weight: 600; margin-bottom: .3rem; }
+.lk-pad canvas { display: block; width: 100%; background: white; border-radius: 6px; cursor: crosshair;
+  touch-action: none; border: 1px solid var(--border-color-primary); box-sizing: border-box; }
+.lk-pad-paper { position: relative; }
+.lk-pad-hint { position: absolute; inset: 0; display: grid; place-items: center; pointer-events: none; color: #a8a29e; }
+.lk-pad-hint[hidden] { display: none; }
+.lk-pad canvas:focus-visible { outline: 2px solid var(--primary-600); }
+.lk-pad-tools { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; margin-top: .45rem; }
+.lk-pad-tools button { flex: 1 1 auto; min-height: 40px; padding: 0 .7rem; font-size: .9rem; border-radius: 6px;
+  border: 1px solid var(--border-color-primary); background: var(--button-secondary-background-fill);
+  color: var(--body-text-color); cursor: pointer; }
+.lk-pad-tools button[aria-pressed=true] { border-color: var(--primary-600); color: var(--primary-700);
+  box-shadow: inset 0 0 0 1px var(--primary-600); }
+.lk-pad-tools button:disabled { opacity: .45; cursor: default; }
+.lk-pad-tools label { flex: 1 1 9rem; display: flex; align-items: center; gap: .5rem; min-height: 40px; font-size: .9rem; }
+.lk-pad-tools input[type=range] { flex: 1; min-width: 5rem; accent-color: var(--primary-600); }
+.lk-pad-said { font-size: .85rem; color: #dc2626; overflow-wrap: anywhere; }
+.lk-pictures { max-width: 480px; margin: 0 auto; width: 100%; }
+.lk-pictures .caption-label { font-size: .68rem; padding: 0 .35rem; max-width: 100%; }
+.lk-told { font-size: .85rem; line-height: 1.5; padding: .1rem; }
+.lk-told p { margin: 0 0 .35rem; }
+.lk-told small { color: var(--body-text-color-subdued); }
+.lk-share { display: block; height: 8px; border-radius: 4px; overflow: hidden; margin: .1rem 0;
+  background: repeating-conic-gradient(var(--neutral-400) 0 25%, var(--neutral-200) 0 50%) 0 0 / 4px 4px; }
+.lk-share i { display: block; height: 100%; background: var(--primary-500); }
+.lk-strip { display: grid; gap: .5rem; grid-template-columns: repeat(auto-fill, minmax(64px, 1fr)); margin: .25rem 0 .4rem; }
+.lk-strip figure { margin: 0; min-width: 0; }
+.lk-strip img { width: 100%; display: block; border-radius: 4px; image-rendering: pixelated;
+  border: 1px solid var(--border-color-primary); box-sizing: border-box; }
+.lk-strip .there img { border: 2px solid #c8146e; }
+.lk-strip figcaption { font-size: .72rem; line-height: 1.3; margin-top: .15rem; color: var(--body-text-color-subdued); }
 .lk-pixels img { image-rendering: pixelated; }
 .lk-progress { min-height: 2.2rem; padding: 0 .1rem; }
 .lk-bar { height: 6px; border-radius: 3px; overflow: hidden; background: var(--border-color-primary); }

@@ -17,14 +17,15 @@ from gradio.context import Context
 
 from labkit.image import read_recipe
 from labkit.runs.result import Result
-from labkit.spec import MAX_SEED, SpecError
+from labkit.spec import MAX_SEED
 from labkit.views.gradio import app, handing
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
-from labkit.views.gradio.markup import curve_html, header, notices_html, progress_html, shown
-from labkit.views.gradio.opened import sentence_in
+from labkit.views.gradio.markup import curve_html, header, lacking_html, notices_html, progress_html, shown
+from labkit.views.gradio.pad import pad
 from labkit.views.gradio.page import (
     SIZES,
     Page,
+    Site,
     differs,
     documented,
     file_name,
@@ -39,6 +40,7 @@ from labkit.views.gradio.page import (
     spec_from,
     words_of,
 )
+from labkit.views.gradio.pictures import Pictures
 from labkit.views.gradio.runs import line_here, wire
 
 GRAIN = 16  # pixels by which a canvas grows: what every pocket model and every VQGAN divides by divides it
@@ -85,12 +87,17 @@ def panel(page: Page, lab, limits: Limits) -> None:
     controls, at, defaults = page.controls, page.prefix, page.defaults
     prompted, seeded = page.method.has("prompt"), page.method.has("seed")
 
+    if html := lacking_html(lab, page.method.needs):
+        gr.HTML(html)
+        return
+
     def put(name: str, **options) -> None:
         options = {"label": label(page, name), "info": page.info(name), "value": defaults[name],
                    "elem_id": f"{at}control-{name}"} | options  # fmt: skip
         if name.rpartition("__")[2] in SIZES and controls[name].kind == "int":
             options["step"] = GRAIN
-        made[name] = app.component(controls[name], limits, **options)
+        made[name] = (pad(options["label"], elem_id=options["elem_id"]) if name in page.pads
+                      else app.component(controls[name], limits, **options))
 
     def put_rows(rows, **options) -> None:
         for row in rows:
@@ -111,9 +118,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
                             api_visibility="private")
         with gr.Column(elem_classes="lk-out"):
             small = lab.draws_with_pocket(page.method.needs)
-            picture = gr.Image(show_label=False, type="filepath", image_mode=None, format="png", height=400,
-                               interactive=False, elem_id=f"{at}picture", buttons=["fullscreen"],
-                               elem_classes=["lk-picture", *["lk-pixels"] * small])
+            pictures = Pictures(page, small)
             line = gr.HTML(progress_html(Result(None), "Ready."), elem_id=f"{at}status")
             inside, notices, verdict, curve = (gr.HTML(elem_id=at + name, elem_classes="lk-hollow")
                                                for name in ("inside", "notices", "verdict", "curve"))
@@ -131,7 +136,9 @@ def panel(page: Page, lab, limits: Limits) -> None:
                 made["seed"].input(None, None, fresh, js=UNTICK, **PRIVATE)
             else:
                 fresh = gr.State(False)
-            put_rows(page.main, min_width=150)
+            put_rows(page.main[:1], min_width=150)
+            said = gr.HTML(elem_id=f"{at}live", elem_classes="lk-hollow")
+            put_rows(page.main[1:], min_width=150)
             if page.start:
                 with gr.Accordion("Start from a picture", open=False), gr.Row():
                     put(page.start[0], height=190, min_width=170)
@@ -153,8 +160,8 @@ def panel(page: Page, lab, limits: Limits) -> None:
     inputs, extra = [made[name] for name in names], None
     if page.extra:
         with below:
-            extra = page.extra(at, lab, kept, fresh)
-    outputs = [picture, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
+            extra = page.extra(Site(page, lab, limits, kept, fresh, made, line))
+    outputs = [*pictures.outputs, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
                *(extra.outputs if extra else [])]
 
     def show(stopped, fresh_seed: bool, kept_fields: dict, *values):
@@ -174,12 +181,12 @@ def panel(page: Page, lab, limits: Limits) -> None:
                        notices: notices_html(result.notices), curve: curve_html(result.history, score),
                        **(extra.shown(spec, step) if extra else {})}
                 if ending or result.finished:
-                    path = str(result.save(Path(folder) / file_name(spec, result)))
-                    yield now | {picture: path, download: gr.update(value=path, interactive=True),
-                                 code: notebook_cell(spec, result)}
+                    path = result.save(Path(folder) / file_name(spec, result))
+                    yield now | pictures.final(result, path) | {download: gr.update(value=str(path), interactive=True),
+                                                                code: notebook_cell(spec, result)}
                     yield {verdict: judged(page, lab, spec, result)}  # last: the picture is safe by then
                 else:
-                    yield now | ({picture: result.image} if result.image is not on_page else {})
+                    yield now | (pictures.preview(result) if result.image is not on_page else {})
                 on_page = result.image
 
     def restore(path: str | None):
@@ -203,34 +210,36 @@ def panel(page: Page, lab, limits: Limits) -> None:
     def set_back():
         return {made[name]: defaults[name] for name in names} | {fresh: seeded, kept: {}, told: ""}
 
-    also = [*([made["prompt"].submit] if prompted else []), *([extra.again] if extra else [])]
+    also = [*([made["prompt"].submit] if prompted else []), *(extra.again if extra else [])]
     wire(run, show, [fresh, kept, *inputs], outputs, line, stop, also=tuple(also))
     into, quiet = [*inputs, fresh, kept, told], {"show_progress": "hidden", **PRIVATE}
     upload.upload(restore, upload, into, **quiet)
     reset.click(set_back, None, into, **quiet)
-    if page.uploaded:
+    if page.live:
+        moving, speak = page.live
+        knobs = [made[name] for name in moving]
+        said.value = speak(lab, {name: defaults[name] for name in moving})
+        gr.on([knob.change for knob in knobs], lambda *now: speak(lab, dict(zip(moving, now, strict=True))), knobs, said,
+              trigger_mode="always_last", queue=False, **quiet)
+    if page.start and page.uploaded:
         initial, follow = made[page.start[0]], [made[name] for name in page.uploaded]
         initial.upload(lambda: answer(page.uploaded.values()), None, follow, **quiet)
         initial.clear(lambda: answer(controls[name].default for name in page.uploaded), None, follow, **quiet)
-    handing.offer(shelf, page.title, [picture], found)
+    handing.offer(shelf, page.title, pictures.inputs, pictures.taken)
     taking = {label(page, name): name for name, control in controls.items() if control.kind in ("image", "images")}
     follows = {made[name]: value for name, value in page.uploaded.items()}
+    starts = (*page.start[:1], *page.pads)
     handing.receive(page.title, page.verb, line,
                     {called: (made[name], controls[name].kind == "images") for called, name in taking.items()},
-                    made.get("prompt"), {called: follows for called, name in taking.items() if name in page.start[:1]})
-    endpoints(page, lab, limits, made)
+                    made.get("prompt"), {called: follows for called, name in taking.items() if name in starts})
+    # Over the API a drawing is a file, as any picture is.
+    sent = {name: app.component(controls[name], limits, visible=False) for name in page.pads}
+    endpoints(page, lab, limits, made | sent)
 
 
 def label(page: Page, name: str) -> str:
     """What a control is called on the page."""
     return page.labels.get(name, page.controls[name].label)
-
-
-def found(picture: str | None) -> tuple[str, str]:
-    """The picture on the page, a file, and the sentence in its recipe. Raises `SpecError` where there is none yet."""
-    if picture is None:
-        raise SpecError("picture: there is none yet; run first")
-    return picture, sentence_in(picture)
 
 
 def answer(values):
