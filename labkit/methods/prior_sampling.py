@@ -78,7 +78,7 @@ class PriorSampling(Prompted):
 
     steps: Steps = 40
     top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: setting and colours")
-    bottom: Draw = Field(Draw(guidance=1.0), description="How the fine codes are drawn: shapes and strokes")
+    bottom: Draw = Field(Draw(guidance=3.0, temperature=0.9), description="How the fine codes are drawn: shapes and strokes")
     candidates: int = Field(1, ge=1, le=64, description="Drawings, of which CLIP's favourite is kept")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
