@@ -94,7 +94,7 @@ def memory_table(lab, n: int, training: int = 10_000) -> pd.DataFrame:
     drawn = sample_codes(prior, Draw(guidance=1), torch.Generator().manual_seed(0), e).codes.cpu()
     rows = {"drawings": most_in_common(drawn, known)[0], "held-out scenes": most_in_common(codes[0], known)[0]}
     return pd.DataFrame({name: {"mean": float(shares.mean()), "largest": float(shares.max()), "n": float(len(shares)),
-                                "training scenes": float(len(known))}
+                                "training scenes": f"{len(known):,}"}
                          for name, shares in rows.items()}).T
 
 

@@ -100,7 +100,7 @@ SOURCES: dict[str, Source] = {source.name: source for source in (
     Source("vqgan-codes", "vqgan", "which of the VQGAN's codes a picture uses, and how often", codes_histogram),
     Source("vqvae-mean", "vqvae", "the mean of both of the VQ-VAE's levels: what is in a picture, wherever it is", latent_mean),
     Source("vqvae-top", "vqvae", "the VQ-VAE's coarse level, cell by cell: colours and where", partial(latent_flat, level=0)),
-    Source("vqvae-bottom", "vqvae", "the VQ-VAE's fine level, cell by cell: shapes and where", partial(latent_flat, level=1)),
+    Source("vqvae-bottom", "vqvae", "the VQ-VAE's fine level, cell by cell: outlines and where", partial(latent_flat, level=1)),
     Source("vqvae-codes", "vqvae", "which codes of both of the VQ-VAE's levels a picture uses, and how often", codes_histogram),
 )}  # fmt: skip
 

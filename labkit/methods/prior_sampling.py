@@ -77,8 +77,8 @@ class PriorSampling(Prompted):
                                          "top": {"top_p": 0.98}, "candidates": 2}
 
     steps: Steps = 40
-    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: setting and colours")
-    bottom: Draw = Field(Draw(guidance=3.0, temperature=0.9), description="How the fine codes are drawn: shapes and strokes")
+    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: which colours are where")
+    bottom: Draw = Field(Draw(guidance=3.0, temperature=0.9), description="How the fine codes are drawn: outlines and strokes")
     candidates: int = Field(1, ge=1, le=64, description="Drawings, of which CLIP's favourite is kept")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")

@@ -1,4 +1,4 @@
-"""VQ-VAE-2: a picture as two grids of codes, a coarse one (setting, colours) and a fine one under it (shapes, strokes).
+"""VQ-VAE-2: a picture as two grids of codes, a coarse one (colours and where) and a fine one under it (outlines, strokes).
 
 Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", arXiv:1906.00446, algorithm 1, with the
 quantiser of `vector-quantize-pytorch` (codebooks are moving averages of what the encoder makes):
