@@ -175,7 +175,7 @@ _ALL = (
     Kind("prior_bottom", "Pocket prior of bottom codes",
          "PixelSNAIL over 16 × 16 codes, given the top ones (`labkit/models/pixelsnail.py`)",
          "It knows the codes of the pocket VQ-VAE and the sentences of the model named in its `condition`, and no others.",
-         megabytes=2.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
+         megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
          evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),
     Kind("autoencoder", "Pocket autoencoder of Stable Diffusion",
