@@ -168,13 +168,15 @@ _ALL = (
          training="labkit.training.vqvae:TrainVQVAE", evaluation="labkit.evaluation.vqvae:vqvae_figures",
          help="VQ-VAE of two levels: pocket, or a file of its weights"),
     Kind("prior_top", "Pocket prior of top codes", "PixelSNAIL over 8 × 8 codes (`labkit/models/pixelsnail.py`)",
-         "It knows the codes of the pocket VQ-VAE and the sentences of the model named in its `condition`, and no others.",
+         "It knows flat scenes of one subject, the codes of the pocket VQ-VAE and the sentences of the model named in its "
+         "`condition`.",
          megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_top", n=2000,
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorTop",
          evaluation="labkit.evaluation.priors:top_figures", help="prior of the VQ-VAE's top codes: pocket, or a file"),
     Kind("prior_bottom", "Pocket prior of bottom codes",
          "PixelSNAIL over 16 × 16 codes, given the top ones (`labkit/models/pixelsnail.py`)",
-         "It knows the codes of the pocket VQ-VAE and the sentences of the model named in its `condition`, and no others.",
+         "It knows flat scenes of one subject, the codes of the pocket VQ-VAE and the sentences of the model named in its "
+         "`condition`.",
          megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
          evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),

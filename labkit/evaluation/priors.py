@@ -16,14 +16,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from labkit.evaluation.generation import SAMPLING
-from labkit.evaluation.painting import PaintingReport, measure_painting
-from labkit.methods.prior_sampling import PriorSampling
+from labkit.evaluation.generation import BATCH, SAMPLING
+from labkit.evaluation.painting import PaintingReport, held_out_scenes, hits, measure_painting, prompt_of, share_of
+from labkit.methods.prior_sampling import PriorSampling, pictures_of
 from labkit.models.drawing import Draw, sample_codes
 from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, learned_styles
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.codes import bank_codes
-from labkit.world import caption
+from labkit.world import caption, render
 
 DRAWN = 200
 CANDIDATES = 16  # drawings of a prompt among which CLIP chooses
@@ -46,7 +46,27 @@ def heeding(lab, n: int, template: PriorSampling = SAMPLING, n_jobs: int = -1) -
 
 def bottom_figures(lab, n: int) -> dict:
     """Figures of the prior of bottom codes, given true top codes, on n held-out scenes."""
-    return {"Bits per bottom code, on held-out scenes": bits_table(lab, lab.prior_bottom, n)}
+    few = min(n, DRAWN)
+    return {"Bits per bottom code, on held-out scenes": bits_table(lab, lab.prior_bottom, n),
+            f"Bottom codes drawn under the top codes of drawn scenes, {few} held-out combinations": under_true_top(lab, few)}
+
+
+@torch.no_grad()
+def under_true_top(lab, n: int) -> pd.DataFrame:
+    """What the judge finds in pictures of n held-out combinations whose top codes are those of drawn scenes: what the bottom
+    prior can do alone. Beside it what comes back of the scenes themselves."""
+    scenes, vqvae, prior = held_out_scenes(n), lab.vqvae, lab.prior_bottom
+    found, rng = {"drawn": [], "the scenes' own": []}, torch.Generator().manual_seed(0)
+    for k in range(0, n, BATCH):
+        some = scenes[k:k + BATCH]
+        x = torch.from_numpy(np.stack([render(s) for s in some])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        top, own = vqvae.encode_codes(x.to(lab.device))
+        e = condition_of(lab, [prompt_of(s) for s in some], prior.config.condition)
+        drawn = sample_codes(prior, SAMPLING.bottom, rng, e, top).codes
+        for name, bottom in zip(found, (drawn, own), strict=True):
+            verdicts = lab.judge.all(pictures_of(vqvae, (top, bottom)))
+            found[name] += [hits(scene, seen) for scene, seen in zip(some, verdicts, strict=True)]
+    return pd.DataFrame({name: pd.DataFrame(rows).apply(share_of) for name, rows in found.items()})
 
 
 def held_out(lab, n: int, prior: PixelSNAIL) -> tuple[SceneBank, tuple[Tensor, Tensor], Tensor]:

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.evaluation.priors import bits_table, heeding, held_out, mean_interval, memory_table, most_in_common
-from labkit.models.pixelsnail import bits_per_code
+from labkit.evaluation.painting import held_out_scenes, prompt_of
+from labkit.evaluation.priors import bits_table, heeding, held_out, mean_interval, memory_table, most_in_common, under_true_top
+from labkit.models.drawing import sample_codes
+from labkit.models.pixelsnail import bits_per_code, condition_of
+from labkit.world import render
 from tests.models.priors import PriorLab
 
 
@@ -66,3 +69,18 @@ def test_a_prior_of_some_styles_is_asked_of_such_scenes(lab, monkeypatch):
     assert [bank.scene(k) for k in range(len(bank))] == [
         s for s in map(everything.scene, range(30)) if len(s.subjects) == 1 and s.style in ("flat", "comic")]
     assert 1 < len(bank) == len(e) == len(codes[0]) < 30 and bits_table(lab, prior, 30)["n"].eq(len(bank)).all()
+
+
+def test_bottoms_are_drawn_under_the_top_codes_of_drawn_scenes(lab, monkeypatch):
+    asked = []
+    monkeypatch.setattr("labkit.evaluation.priors.sample_codes",
+                        lambda *args: asked.append(args[3:]) or sample_codes(*args))
+    monkeypatch.setattr("labkit.evaluation.priors.BATCH", 2)
+    table = under_true_top(lab, 3)
+    assert list(table.columns) == ["drawn", "the scenes' own"]
+    assert list(table.index) == ["subject", "colour", "setting", "style"]
+    scenes = held_out_scenes(3)
+    x = torch.stack([torch.from_numpy(render(s)).permute(2, 0, 1) / 127.5 - 1 for s in scenes])
+    assert torch.equal(torch.cat([top for _, top in asked]), lab.vqvae.encode_codes(x)[0])
+    e = condition_of(lab, [prompt_of(s) for s in scenes])
+    assert torch.allclose(torch.cat([told for told, _ in asked]), e, atol=1e-5), "each with its own sentence"
