@@ -108,6 +108,7 @@ def test_a_child_that_fails_makes_no_film(tmp_path, monkeypatch, script, words):
     child.write_text(f"#!/bin/sh\n{script}\n")
     child.chmod(0o755)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(child))
+    monkeypatch.chdir(tmp_path)  # a last argument of "-" is a file to this child
     with pytest.raises(FileError, match=words):
         write_video(colours(), tmp_path / "out" / "a.mp4")
     assert not (tmp_path / "out").exists()

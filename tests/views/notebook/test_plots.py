@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from labkit.views.notebook.plots import bars, curves, number_map
+from labkit.views.notebook.plots import bars, curves, histogram, number_map
 
 
 def drawn(figure) -> np.ndarray:
@@ -82,3 +82,9 @@ def test_marks_stand_at_their_place_with_their_name():
 ])
 def test_counts_are_printed_as_counts(values, labels):
     assert [text.get_text() for text in bars(values).axes[0].texts] == labels
+
+
+@pytest.mark.parametrize("values", [[0.25] * 5, np.float32([1, 1 - 6e-8, 1])])
+def test_values_that_hardly_differ_are_counted_all_the_same(values):
+    (bars,) = histogram(values).axes[0].containers
+    assert sum(bar.get_height() for bar in bars) == len(values)
