@@ -237,7 +237,7 @@ class PixelSNAIL(nn.Module):
 
 def bits(logits: Tensor, codes: Tensor) -> Tensor:
     """-log2 p of each code (B, h, w) under logits (B, n_embed, h, w), fp32: log2 n_embed under a uniform distribution."""
-    rows = logits.float().movedim(1, -1).flatten(0, -2)  # as they lie in memory: a third of the time
+    rows = logits.float().movedim(1, -1).flatten(0, -2)  # as they lie in memory: half the time of head and loss
     return F.cross_entropy(rows, codes.flatten(), reduction="none").view(codes.shape) / math.log(2)
 
 

@@ -182,6 +182,7 @@ def zip_entries(path: Path, size: int) -> list[zipfile.ZipInfo]:
             with zipfile.ZipFile(file) as archive:
                 return archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, OSError, OverflowError, struct.error, UnicodeDecodeError) as error:
+            # Each of them comes out of zipfile for some directory that is not whole; it reads no entry here.
             raise ValueError("its directory is damaged") from error
 
 
