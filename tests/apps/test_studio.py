@@ -26,8 +26,9 @@ from labkit.runs.result import Result
 from labkit.spec import NonFiniteError, SpecError, Step
 from labkit.views.controls import fields
 from labkit.views.gradio import app, markup
+from labkit.views.gradio.again import notebook_cell, restored
 from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch, read_args, stream
-from labkit.views.gradio.page import flat_of, notebook_cell, restored, spec_from
+from labkit.views.gradio.page import flat_of, spec_from
 from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 

@@ -17,8 +17,9 @@ from labkit.methods.guided_diffusion import GuidedDiffusion
 from labkit.runs.result import Result
 from labkit.spec import SpecError, Step
 from labkit.views.gradio import runs, workbench
+from labkit.views.gradio.again import notebook_cell, restored
 from labkit.views.gradio.app import LOCAL, PUBLIC, component, launch
-from labkit.views.gradio.page import flat_of, inside_html, judged, notebook_cell, restored, spec_from
+from labkit.views.gradio.page import flat_of, inside_html, judged, spec_from
 from tests.apps.support import tiny_lab
 
 PAGES = [paint.PAGE, diffuse.PAGE]

@@ -19,6 +19,7 @@ from labkit.image import read_recipe
 from labkit.runs.result import Result
 from labkit.spec import MAX_SEED
 from labkit.views.gradio import app, handing
+from labkit.views.gradio.again import differs, notebook_cell, restored
 from labkit.views.gradio.app import COMPUTE, LOCAL, PRIVATE, Limits
 from labkit.views.gradio.markup import curve_html, header, lacking_html, notices_html, progress_html, shown
 from labkit.views.gradio.pad import pad
@@ -26,17 +27,14 @@ from labkit.views.gradio.page import (
     SIZES,
     Page,
     Site,
-    differs,
     documented,
     file_name,
     flat_of,
     inside_html,
     judged,
-    notebook_cell,
     painted,
     pairs,
     received,
-    restored,
     spec_from,
     words_of,
 )
