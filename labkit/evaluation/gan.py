@@ -18,10 +18,9 @@ from labkit.evaluation.painting import Painted, PaintingReport, held_out_scenes,
 from labkit.image import to_pil
 from labkit.metrics.kid import kid_table
 from labkit.runs.workers import run_all
-from labkit.training.bank import scene_bank
+from labkit.training.bank import FLAT, scene_bank
 from labkit.world import Scene
 
-FLAT = {"style": "flat", "two": False}
 NAMES = {"gan": "GAN", "bottleneck": "bottleneck VAE"}
 
 

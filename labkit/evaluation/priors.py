@@ -20,8 +20,8 @@ from labkit.evaluation.generation import BATCH, SAMPLING
 from labkit.evaluation.painting import PaintingReport, held_out_scenes, hits, measure_painting, prompt_of, share_of
 from labkit.methods.prior_sampling import PriorSampling, pictures_of
 from labkit.models.drawing import Draw, sample_codes
-from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, learned_styles
-from labkit.training.bank import SceneBank, scene_bank
+from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, knows_flat_alone
+from labkit.training.bank import FLAT, SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption, render
 
@@ -70,16 +70,15 @@ def under_true_top(lab, n: int) -> pd.DataFrame:
 
 
 def held_out(lab, n: int, prior: PixelSNAIL) -> tuple[SceneBank, tuple[Tensor, Tensor], Tensor]:
-    """Those of n held-out scenes that a prior can know, their codes, and the embeddings of captions that name everything."""
+    """n held-out scenes such as a prior knows, their codes, and the embeddings of captions that name everything."""
     bank, rng = known_scenes(prior, "held", n), np.random.default_rng(0)
     texts = [caption(bank.scene(k), rng, full=True) for k in range(len(bank))]
     return bank, bank_codes(lab.vqvae, bank), condition_of(lab, texts, prior.config.condition)
 
 
 def known_scenes(prior: PixelSNAIL, split: str, n: int) -> SceneBank:
-    """The first n scenes of a split; where a prior learned scenes of some styles alone, those of them that are such."""
-    bank, styles = scene_bank(split, n), learned_styles(prior)
-    return bank.only(styles) if styles else bank
+    """The first n scenes of a split; flat ones of one subject where a prior learned these alone."""
+    return scene_bank(split, n, **(FLAT if knows_flat_alone(prior) else {}))
 
 
 def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:

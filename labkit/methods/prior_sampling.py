@@ -27,7 +27,7 @@ from labkit.clip.pull import clip_scores, targets_of
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, learned_styles
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, knows_flat_alone
 from labkit.models.pixelsnail_sampler import CachedPrior
 from labkit.prompt import Prompt, parse
 from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
@@ -157,14 +157,12 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
 
 
 def beyond(priors: tuple[PixelSNAIL, ...], prompts: tuple[Prompt, ...]) -> list[str]:
-    """What the prompts ask for that priors which learned scenes of some styles alone have never met."""
-    styles, said = {style for prior in priors for style in learned_styles(prior)}, [read(p.text) for p in prompts]
-    if not styles:
+    """What the prompts ask for that priors which learned flat scenes of one subject alone have never met."""
+    if not any(knows_flat_alone(prior) for prior in priors):
         return []
-    asked = [s.style for s in said if s.style not in (None, *styles)]
-    asked += ["two subjects"] * any(len(s.subjects) > 1 for s in said)
-    return [f"{what}: these priors have only met scenes of one subject in the style {' or '.join(sorted(styles))}"
-            for what in asked]
+    said = [read(p.text) for p in prompts]
+    asked = [s.style for s in said if s.style not in (None, "flat")] + ["two subjects"] * any(len(s.subjects) > 1 for s in said)
+    return [f"{what}: these priors have only met flat scenes of one subject" for what in asked]
 
 
 @torch.no_grad()

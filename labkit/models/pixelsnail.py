@@ -257,9 +257,10 @@ def condition_of(lab, texts: list[str], kind: str = CONDITION) -> Tensor:
     return lab.model(kind).encode_text(texts).detach()
 
 
-def learned_styles(prior: PixelSNAIL) -> tuple[str, ...]:
-    """Where it learned scenes of one subject in some styles alone, these, by what its file says of its training; else none."""
-    return tuple(getattr(prior, "about", {}).get("trained", {}).get("styles", ()))
+def knows_flat_alone(prior: PixelSNAIL) -> bool:
+    """Whether it learned flat scenes of one subject alone, by what its file says of its training."""
+    trained = getattr(prior, "about", {}).get("trained", {})
+    return bool(trained.get("flat")) and not trained.get("store")
 
 
 def load_prior_top(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> PixelSNAIL:

@@ -20,6 +20,7 @@ from labkit.text import plain
 from labkit.world import classes, render, sample_scene, world_hash
 
 CHUNK = 500
+FLAT = {"style": "flat", "two": False}  # scenes that show little but what a sentence says: a bank's `fixed`
 
 
 class SceneBank:
@@ -28,7 +29,7 @@ class SceneBank:
 
     def __init__(self, pixels: np.ndarray, split: str, **fixed):
         self.pixels, self.split, self.fixed, self._scenes = pixels, split, fixed, {}
-        self.index, self._part = np.arange(len(pixels)), ""
+        self.index = np.arange(len(pixels))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -39,13 +40,13 @@ class SceneBank:
         if not found:
             raise SpecError(f"scenes: none of {len(self)} is of one subject in the style {' or '.join(styles)}; use more")
         part = copy(self)
-        part.index, part._part = self.index[found], "_".join(["", *sorted(styles)])
+        part.index = self.index[found]
         return part
 
     def beside(self, name: str) -> Path:
         """Where to keep what is made of all its pictures: beside their own file."""
         home = Path(self.pixels.filename)
-        return home.with_name(f"{home.stem}{self._part}_{name}")
+        return home.with_name(f"{home.stem}_{name}")
 
     def scene(self, k: int):
         """The scene of picture k."""

@@ -19,7 +19,7 @@ from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE, divergence
 from labkit.models.load import config_of
 from labkit.precision import autocast
 from labkit.spec import PreviewEvery, Scenes, Seed, Steps, Training
-from labkit.training.bank import scene_bank
+from labkit.training.bank import FLAT, scene_bank
 from labkit.training.gan import caption_embeddings
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
@@ -39,8 +39,7 @@ class TrainBottleneck(Training):
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        fixed = {"style": "flat", "two": False} if self.flat else {}
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **fixed)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **(FLAT if self.flat else {}))
         texts = caption_embeddings(lab.clip, bank, self.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

@@ -33,7 +33,7 @@ from labkit.models.gan import CRITIC_SIDES, Discriminator, GANConfig, PocketGAN
 from labkit.models.load import config_of
 from labkit.precision import autocast
 from labkit.spec import PreviewEvery, Scenes, Seed, Training
-from labkit.training.bank import SceneBank, scene_bank
+from labkit.training.bank import FLAT, SceneBank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import caption, world_hash
 
@@ -62,8 +62,7 @@ class TrainGAN(Training):
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        fixed = {"style": "flat", "two": False} if self.flat else {}
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **fixed)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **(FLAT if self.flat else {}))
         texts = caption_embeddings(lab.clip, bank, self.seed)
         eye = lab.fresh_copy("perceptual").to(device).eval().requires_grad_(False) if self.perceptual else None
 

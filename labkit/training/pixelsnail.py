@@ -8,8 +8,6 @@ share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code
 know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
 draw from the global generator.
 
-With `styles` the scenes are those of one subject in these styles: flat ones show little but what a sentence says.
-
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
 
@@ -21,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from labkit.image import grid, to_pil
@@ -31,10 +29,10 @@ from labkit.models.load import config_of
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits
 from labkit.precision import autocast
 from labkit.spec import Batch, Rate, Scenes, Seed, SpecError, Steps, Training
-from labkit.training.bank import scene_bank
+from labkit.training.bank import FLAT, scene_bank
 from labkit.training.codes import BankCodes, StoredCodes
 from labkit.training.optim import average, cosine, set_lr, update_average
-from labkit.world import classes, world_hash
+from labkit.world import world_hash
 
 SHOWN = 8  # scenes on a sheet
 
@@ -53,17 +51,9 @@ class TrainPrior(Training):
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, each followed by attention")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
-    styles: tuple[str, ...] = Field((), max_length=20,
-                                    description="Only scenes of one subject in these styles; empty: all scenes")
+    flat: bool = Field(True, description="Only flat scenes with one subject, where there is no store")
     store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
-
-    @field_validator("styles")
-    @classmethod
-    def _are_of_this_world(cls, styles: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [style for style in styles if style not in classes("style")]:
-            raise ValueError(f"{', '.join(unknown)}: no style of this world; use some of {', '.join(classes('style'))}")
-        return styles
 
     @property
     def kind(self) -> str:
@@ -106,10 +96,7 @@ class TrainPrior(Training):
         """What it learns from. Raises `SpecError`, `StoreError`."""
         kind = lab.model(self.kind).config.condition if self.warm else CONDITION
         if not self.store:
-            bank = scene_bank("train", self.scenes)
-            return BankCodes(lab, bank.only(self.styles) if self.styles else bank, kind)
-        if self.styles:
-            raise SpecError("styles: a code store does not say of what style its pictures are; leave styles or store out")
+            return BankCodes(lab, scene_bank("train", self.scenes, **(FLAT if self.flat else {})), kind)
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
             raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "

@@ -61,14 +61,14 @@ def test_heeding_is_asked_as_of_the_other_methods(lab):
     assert report.table["clip after"].isna().all() and list(report.summary.index) == ["subject", "colour", "setting", "style"]
 
 
-def test_a_prior_of_some_styles_is_asked_of_such_scenes(lab, monkeypatch):
+@pytest.mark.parametrize(("trained", "flat"), [({"flat": True}, True), ({"flat": False}, False),
+                                               ({"flat": True, "store": "codes"}, False)])
+def test_a_prior_of_flat_scenes_is_asked_of_such_scenes(lab, monkeypatch, trained, flat):
     prior = lab.prior_top
-    everything, *_ = held_out(lab, 30, prior)
-    monkeypatch.setattr(prior, "about", {"trained": {"styles": ["flat", "comic"]}}, raising=False)
+    monkeypatch.setattr(prior, "about", {"trained": trained}, raising=False)
     bank, codes, e = held_out(lab, 30, prior)
-    assert [bank.scene(k) for k in range(len(bank))] == [
-        s for s in map(everything.scene, range(30)) if len(s.subjects) == 1 and s.style in ("flat", "comic")]
-    assert 1 < len(bank) == len(e) == len(codes[0]) < 30 and bits_table(lab, prior, 30)["n"].eq(len(bank)).all()
+    assert all(bank.scene(k).style == "flat" and len(bank.scene(k).subjects) == 1 for k in range(30)) == flat
+    assert len(bank) == len(e) == len(codes[0]) == 30 and bits_table(lab, prior, 30)["n"].eq(30).all()
 
 
 def test_bottoms_are_drawn_under_the_top_codes_of_drawn_scenes(lab, monkeypatch):

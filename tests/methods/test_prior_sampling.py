@@ -170,14 +170,15 @@ def test_of_several_drawings_the_one_that_clip_likes_best_is_drawn(lab):
     assert all(s.extras["seed"] == 7 for s in early), "the first one is seen growing"
 
 
-def test_what_priors_of_some_styles_have_never_met_is_named(lab, monkeypatch):
-    def told(prompt: str, styles: tuple = ("flat", "comic")) -> list[str]:
+def test_what_priors_of_flat_scenes_have_never_met_is_named(lab, monkeypatch):
+    def told(prompt: str, **trained) -> list[str]:
         for prior in (lab.prior_top, lab.prior_bottom):
-            monkeypatch.setattr(prior, "about", {"trained": {"styles": list(styles)}}, raising=False)
+            monkeypatch.setattr(prior, "about", {"trained": {"flat": True, "store": ""} | trained}, raising=False)
         *_, last = spec(prompt=prompt, steps=2).run(lab)
         return [line for line in last.extras["notices"] if "have only met" in line]
 
-    met = "these priors have only met scenes of one subject in the style comic or flat"
+    met = "these priors have only met flat scenes of one subject"
     assert told("an oil painting of a red apple") == [f"oil: {met}"]
     assert told("a red apple above a blue ship") == [f"two subjects: {met}"]
-    assert told("a comic drawing of a red apple in the snow") == [] == told("an oil painting of a red apple", styles=())
+    assert told("a flat illustration of a red apple in the snow") == []
+    assert told("an oil painting of a red apple", flat=False) == [] == told("an oil painting of a red apple", store="codes")

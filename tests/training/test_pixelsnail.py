@@ -10,10 +10,10 @@ from labkit.latents.codes import CodeStore, StoreError
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits, bits_per_code
 from labkit.runs.extraction import embedded, extract
 from labkit.spec import SpecError
-from labkit.training.bank import scene_bank
+from labkit.training.bank import FLAT, scene_bank
 from labkit.training.codes import BankCodes, StoredCodes, bank_codes, captions, fingerprint
 from labkit.training.pixelsnail import TrainPriorBottom, TrainPriorTop, begin_alike, misread, sheet
-from labkit.world import PLAIN, caption
+from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
 from tests.models.priors import BlockCodes, PriorLab
 
@@ -102,15 +102,11 @@ def test_codes_are_made_once_and_named_by_the_weights_that_made_them(monkeypatch
     assert len(calls) == 6, "another model's codes are never met"
 
 
-def test_it_learns_from_scenes_of_some_styles_alone_if_asked(lab, store):
-    bank, data = scene_bank("train", 40), TrainPriorTop(**SMALL, styles=PLAIN).data(lab)
-    every = bank_codes(lab.vqvae, bank)
-    for level, codes in enumerate(data.codes):
-        assert torch.equal(codes, every[level][bank.only(PLAIN).index])
-    with pytest.raises(SpecError, match="styles: sepia: no style of this world; use some of flat, comic"):
-        TrainPriorTop(**SMALL, styles=("flat", "sepia"))
-    with pytest.raises(SpecError, match="styles: a code store does not say of what style its pictures are; leave styles or"):
-        next(iter(TrainPriorTop(**SMALL, styles=("flat",), store=str(store)).run(lab)))
+@pytest.mark.parametrize("flat", (True, False))
+def test_it_learns_from_flat_scenes_unless_told_otherwise(lab, flat):
+    bank, data = scene_bank("train", 40, **(FLAT if flat else {})), TrainPriorTop(**SMALL | {"flat": flat}).data(lab)
+    assert_same(data.codes, bank_codes(lab.vqvae, bank))
+    assert all(s.style == "flat" and len(s.subjects) == 1 for s in map(data.bank.scene, range(40))) == flat
 
 
 def test_codes_that_look_alike_begin_with_alike_embeddings():
