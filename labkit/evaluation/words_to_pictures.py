@@ -68,8 +68,8 @@ class WordsToPictures(Spec):
 def quick() -> type[WordsToPictures]:
     """The same with other defaults: as many pictures as the report had. It shows that every part works; what it draws is
     coarse, and hardly heeds its sentence."""
-    small = {"pictures": 795, "test": 64, "blip_steps": 20, "vqvae_steps": 120, "top_steps": 200, "bottom_steps": 100,
-             "top_channels": 48, "bottom_channels": 32, "samples": 64}
+    small = {"pictures": 795, "test": 64, "batch": 16, "blip_steps": 20, "vqvae_steps": 140, "top_steps": 300,
+             "bottom_steps": 140, "top_channels": 48, "bottom_channels": 32, "samples": 64}
     fields = {}
     for name, value in small.items():
         info = copy(WordsToPictures.model_fields[name])

@@ -29,7 +29,7 @@ from labkit.models.stable_diffusion import StableDiffusion
 from labkit.models.stable_text import text_model, text_tokenizer
 from labkit.precision import autocast
 from labkit.spec import Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
-from labkit.training.bank import scene_bank
+from labkit.training.bank import FLAT, scene_bank
 from labkit.training.codes import captions
 from labkit.training.latents import LatentBank, fingerprint_of
 from labkit.training.optim import average, cosine, set_lr, update_average
@@ -51,13 +51,14 @@ class TrainStableDiffusion(Training):
     drop: float = Field(0.12, ge=0, le=0.9, description="Share of captions that are left out")
     width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
     easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject in a plain style")
+    flat: bool = Field(False, description="Only flat scenes with one subject: what a first training learns")
     scenes: Scenes = 40_000
     seed: Seed = 101
     preview_every: PreviewEvery = 500
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast = lab.device, autocast(lab.device, self.precision)
-        rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
+        rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **(FLAT if self.flat else {}))
         vae, tokenizer = lab.autoencoder, text_tokenizer(lab.clip.tokenizer.json, lab.clip.tokenizer.context_length)
         tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
         with torch.random.fork_rng(devices=[]):
@@ -68,7 +69,7 @@ class TrainStableDiffusion(Training):
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
-        easy = bank.only(PLAIN).index if self.easy else bank.index
+        easy = bank.only(PLAIN).index if self.easy and not self.flat else bank.index
         alpha_bar = scheduler.alphas_cumprod.double()
 
         def step(i: int) -> Made:
