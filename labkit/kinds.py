@@ -183,7 +183,7 @@ _ALL = (
     Kind("autoencoder", "Pocket autoencoder of Stable Diffusion",
          "diffusers' `AutoencoderKL`, which began as the pocket VQGAN (`labkit/models/autoencoder.py`)",
          "It has seen the picture world's 64-pixel scenes only. Its latents are what the U-Net beside it learned: new weights, "
-         "a new U-Net.", megabytes=2, draws=True, pocket=False, load="labkit.models.autoencoder:load_autoencoder",
+         "a new U-Net.", megabytes=2, draws=True, load="labkit.models.autoencoder:load_autoencoder",
          models=(("", "diffusers:AutoencoderKL"),), training="labkit.training.autoencoder:TrainAutoencoder",
          evaluation="labkit.evaluation.stable_diffusion:autoencoder_figures",
          place="stable_diffusion/vae/diffusion_pytorch_model.safetensors",
