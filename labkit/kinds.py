@@ -145,6 +145,21 @@ _ALL = (
          megabytes=2, draws=True, load="labkit.models.bottleneck:load_bottleneck",
          models=(("", "labkit.models.bottleneck:BottleneckVAE"),), training="labkit.training.bottleneck:TrainBottleneck",
          evaluation="labkit.evaluation.gan:bottleneck_figures", help="bottleneck VAE: pocket, or a file of its weights"),
+    Kind("pix2pix", "Pocket pix2pix",
+         "a U-Net that makes a sketch and a sentence into a picture in one pass (`labkit/models/translator.py`); its critic is "
+         "not shipped",
+         "Here to be compared with diffusion on the same sketches. It has met the line art of the picture world, on an empty "
+         "sheet, and flat scenes with one subject.",
+         megabytes=2.5, draws=True, pocket=False, load="labkit.models.translator:load_pix2pix",
+         models=(("", "labkit.models.translator:Translator"),), training="labkit.training.translator:TrainPix2Pix",
+         help="pix2pix: a file of its weights"),
+    Kind("cyclegan", "Pocket CycleGAN",
+         "two such nets without a sentence, sketch → picture and back (`labkit/models/translator.py`); critics are not shipped",
+         "Here to be compared with diffusion on the same sketches. It has met no pairs and no words: colour and setting are a "
+         "guess.",
+         megabytes=4.5, draws=True, pocket=False, load="labkit.models.translator:load_cyclegan",
+         models=(("", "labkit.models.translator:CycleGAN"),), training="labkit.training.translator:TrainCycleGAN",
+         help="CycleGAN: a file of its weights"),
     Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
          "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
          "is a measure, never a guide.",

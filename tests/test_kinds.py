@@ -44,8 +44,8 @@ def test_pocket_weights_are_within_their_budget(kind, missing):
 
 
 def test_an_unknown_kind_names_those_there_are():
-    with pytest.raises(ValueError, match="kind: 'cyclegan' is none of clip, guide, vqgan"):
-        kind_of("cyclegan")
+    with pytest.raises(ValueError, match="kind: 'biggan' is none of clip, guide, vqgan"):
+        kind_of("biggan")
 
 
 class Gauge(nn.Linear):

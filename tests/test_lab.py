@@ -72,8 +72,8 @@ def test_require_loads_what_a_spec_needs_and_says_so(counted):
 
 def test_an_unknown_kind_names_those_there_are():
     lab = Lab(device="cpu")
-    with pytest.raises(AttributeError, match="a lab has no 'cyclegan'; it has clip, guide, vqgan"):
-        _ = lab.cyclegan
+    with pytest.raises(AttributeError, match="a lab has no 'biggan'; it has clip, guide, vqgan"):
+        _ = lab.biggan
     assert not hasattr(lab, "__deepcopy__") and not hasattr(lab, "_missing")
 
 

@@ -18,7 +18,7 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import guidance, sketch_figures, sketch_quality, sketching, studies
+from labkit.evaluation import generators, guidance, sketch_figures, sketch_quality, sketching, studies
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -150,6 +150,13 @@ def sketch_quality_pack(lab, n_jobs: int, sketches: int = 12, seeds: int = 2) ->
     made = sketch_quality.quality_sweep(lab, asked, range(seeds), n_jobs=n_jobs).whole()
     sheet = sketch_quality.quality_sheet(made, asked[0].sketch.id, title=asked[0].prompt)
     return Found({"": made.kept(), "ways": sketch_quality.quality_table(made.table)}, {"": sheet})
+
+
+@named("generators", sketching.TEMPLATE)
+def generators_on_sketches(lab, n_jobs: int, sketches: int = 100) -> Found:
+    """Sketch thesis and codes report: diffusion, pix2pix, CycleGAN and the bottleneck VAE on the same sketches."""
+    made = generators.compare_generators(lab, sketches)
+    return Found({"": made.table, "ways": made.summary}, {"": made.sheet})
 
 
 def study_of(name: str) -> Named:

@@ -18,7 +18,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,7 @@ def held_out_sketches(n: int, size: int = 64, tuning: bool = False) -> list[Aske
     prompt that adds colour and setting. `size` of the sketch divides 256."""
     asked = []
     for scene in held_out_scenes(n, tuning):
-        alone = replace(scene, setting="plain")  # the same subject in the same place on an empty sheet
-        sketch = Sketch(Image.fromarray(render_sketch(alone, size)).convert("RGB"), scene.subjects[0].subject,
+        sketch = Sketch(Image.fromarray(render_sketch(scene, size, alone=True)).convert("RGB"), scene.subjects[0].subject,
                         f"{scene.split}-{scene.seed}")
         asked.append(Asked(sketch, prompt_of(scene), drawn=Image.fromarray(render(scene, size))))
     return asked

@@ -3,7 +3,8 @@
     L = 2 mean (x̂ − x)² + ¼ mean |x̂ − x| + perceptual · d(x̂, x) + kl · mean over the latent of KL(q(z | x) ‖ N(0, 1))
 
 x̂ is the picture of a z drawn from q. The weight of the divergence is small: it keeps the latent from running away, no more. At
-the end `scaling_factor` is set so that latents have a variance of one. Shipped is the moving average of the weights.
+the end `scaling_factor` is set so that latents have a variance of one. Where the decoder alone learns on, latents stay, and a
+U-Net that learned them. Shipped is the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class TrainAutoencoder(Training):
     steps: Steps = 6000
     batch: Batch = 8
     kl: float = Field(1e-4, ge=0, le=1, description="Weight of the divergence from N(0, 1), in nats a number of the latent")
+    decoder_only: bool = Field(False, description="The encoder stays as it is, and with it latents and what learned from them")
     perceptual: float = Field(0.02, ge=0, le=10, description="Weight of the perceptual term")
     scenes: Scenes = 40_000
     seed: Seed = 91
@@ -53,6 +55,9 @@ class TrainAutoencoder(Training):
             torch.manual_seed(self.seed)
             model = lab.fresh_copy("autoencoder") if self.warm else from_vqgan(lab.vqgan, first)
         model = model.to(device).train().requires_grad_(True)
+        if self.decoder_only:
+            for part in (model.encoder, model.quant_conv):
+                part.requires_grad_(False)
         averaged, optimiser = average(model), torch.optim.Adam(model.parameters(), lr=self.lr, betas=(0.9, 0.99))
         eye = lab.fresh_copy("perceptual").to(device).eval() if self.perceptual else None
 
@@ -60,7 +65,8 @@ class TrainAutoencoder(Training):
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(100, self.steps // 10 + 1)))
             x = bank.images(rng.np.integers(len(bank), size=self.batch)).to(device).contiguous()
             with cast:
-                belief = model.encode(x).latent_dist
+                with torch.set_grad_enabled(not self.decoder_only):
+                    belief = model.encode(x).latent_dist
                 mean, log_variance = belief.mean.float(), belief.logvar.float()
                 noise = torch.randn(mean.shape, generator=rng.torch).to(device)
                 y = model.decode(mean + noise * (log_variance / 2).exp()).sample

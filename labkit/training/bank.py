@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 
 from labkit.spec import SpecError
 from labkit.text import plain
-from labkit.world import classes, render, sample_scene, world_hash
+from labkit.world import classes, render, render_sketch, sample_scene, world_hash
 
 CHUNK = 500
 FLAT = {"style": "flat", "two": False}  # scenes that show little but what a sentence says: a bank's `fixed`
@@ -90,19 +90,20 @@ def picture_bank(path: str | Path) -> SceneBank:
     return SceneBank(pixels, "none")
 
 
-def scene_bank(split: str, n: int, folder: str | Path | None = None, **fixed) -> SceneBank:
+def scene_bank(split: str, n: int, folder: str | Path | None = None, sketched: bool = False, **fixed) -> SceneBank:
     """The first `n` scenes of a split, rendered once into `folder` (default `$LABKIT_BANK` or `runs/bank`). `fixed` are
-    attributes that every scene shall have, such as `style="flat", two=False` (see `sample_scene`)."""
+    attributes that every scene shall have, such as `style="flat", two=False` (see `sample_scene`); `sketched`: not the pictures
+    but the line art of their subjects."""
     folder = Path(folder or os.environ.get("LABKIT_BANK") or "runs/bank")
     kind = "".join(f"_{name}-{value}" for name, value in sorted(fixed.items()))
-    path = folder / f"{world_hash()}_{split}{kind}_{n}.npy"
+    path = folder / f"{world_hash()}_{split}{kind}{'_sketched' * sketched}_{n}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, 64, 64, 3))
         starts = range(0, n, CHUNK)
         chunks = Parallel(n_jobs=-1 if n > CHUNK else 1, return_as="generator")(
-            delayed(_draw)(split, k, min(k + CHUNK, n), fixed) for k in starts)
+            delayed(_draw)(split, k, min(k + CHUNK, n), fixed, sketched) for k in starts)
         for start, pixels in zip(starts, chunks, strict=True):
             out[start:start + len(pixels)] = pixels
         out.flush()
@@ -111,5 +112,8 @@ def scene_bank(split: str, n: int, folder: str | Path | None = None, **fixed) ->
     return SceneBank(np.load(path, mmap_mode="r"), split, **fixed)
 
 
-def _draw(split: str, start: int, stop: int, fixed: dict) -> np.ndarray:
-    return np.stack([render(sample_scene(k, split, **fixed)) for k in range(start, stop)])
+def _draw(split: str, start: int, stop: int, fixed: dict, sketched: bool) -> np.ndarray:
+    scenes = [sample_scene(k, split, **fixed) for k in range(start, stop)]
+    if not sketched:
+        return np.stack([render(scene) for scene in scenes])
+    return np.stack([render_sketch(scene, alone=True) for scene in scenes])[..., None].repeat(3, axis=3)

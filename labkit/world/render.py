@@ -5,6 +5,8 @@ Colours, line art and subject mask are composed together, then the style (see `s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image, ImageChops
 
@@ -38,9 +40,10 @@ def render(scene: Scene, size: int = 64) -> np.ndarray:
     return _shrink(Image.fromarray(out), size)
 
 
-def render_sketch(scene: Scene, size: int = 64) -> np.ndarray:
-    """The scene's line art, (size, size) uint8, dark lines on white."""
-    return _shrink(Image.fromarray(compose(scene)[1]), size)
+def render_sketch(scene: Scene, size: int = 64, alone: bool = False) -> np.ndarray:
+    """The scene's line art, (size, size) uint8, dark lines on white; `alone`: of its subjects on an empty sheet, as the
+    published sets of sketches have them."""
+    return _shrink(Image.fromarray(compose(replace(scene, setting="plain") if alone else scene)[1]), size)
 
 
 def _rng(scene: Scene, stage: int) -> np.random.Generator:

@@ -24,6 +24,7 @@ from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig
+from labkit.models.translator import CycleGAN, Translator, TranslatorConfig
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.models.vqvae import VQVAE, VQVAEConfig
 from labkit.world import classes, unknown_words, words
@@ -39,6 +40,7 @@ BLIP_SIZES = {"trunk_widths": CLIP.widths, "trunk_blocks": CLIP.blocks, "width":
 VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_embed=64, ch_mult=(1, 1, 1), z_channels=8)
 PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
 BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
+TRANSLATOR = TranslatorConfig(widths=(8, 8, 8), blocks=1)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
@@ -99,11 +101,14 @@ class TinyLab(Lab):
                 clip.visual(torch.nn.functional.interpolate(torch.rand(16, 3, 4, 4) * 2 - 1, (16, 16)))
             gan = PocketGAN(GAN).eval().requires_grad_(False)
             bottleneck = BottleneckVAE(BOTTLENECK).eval().requires_grad_(False)
+            pix2pix = Translator(replace(TRANSLATOR, condition=CLIP.embed_dim)).eval().requires_grad_(False)
+            cyclegan = CycleGAN(TRANSLATOR).eval().requires_grad_(False)
         encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                           "tiny", unknown=unknown_words)
         stable = roofed(tiny_parts(tokenizer_json()))
         self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
-                         "bottleneck": bottleneck, "blip": tiny_blip(), "judge": Judge(nets[0]),
+                         "bottleneck": bottleneck, "pix2pix": pix2pix, "cyclegan": cyclegan, "blip": tiny_blip(),
+                         "judge": Judge(nets[0]),
                          "perceptual": nets[1].eval().requires_grad_(False), "vqvae": tiny_vqvae(),
                          "stable_diffusion": stable, "autoencoder": stable.vae,
                          "prior_top": tiny_prior(), "prior_bottom": tiny_prior(4, grid=(16, 16), coarser=64, heads=0)}

@@ -1,6 +1,7 @@
 """What every training owes: an exact resume after a kill, a lab left as it was, and an end at the first NaN."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -91,11 +92,11 @@ def test_a_nan_ends_the_run_with_the_last_good_step(name, tiny, monkeypatch):
     batch = spec_of(name).batch
 
     def poison(cls, reads):
-        honest, calls = getattr(cls, reads), []
+        honest, calls = getattr(cls, reads), Counter()
 
         def poisoned(self, asked):
-            calls.append(len(asked))
-            return honest(self, asked) * (math.nan if len(asked) == batch and calls.count(batch) > 1 else 1)
+            calls[id(self)] += len(asked) == batch
+            return honest(self, asked) * (math.nan if len(asked) == batch and calls[id(self)] > 1 else 1)
 
         monkeypatch.setattr(cls, reads, poisoned)
 

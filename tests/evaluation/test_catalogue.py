@@ -27,7 +27,7 @@ SMALL = {
     "generation": {"n": 20, "draws": 20},
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
     "sketching": {"sketches": 2, "strengths": (0.1, 0.75), "guidances": (1.0, 5.0), "seeds": 1},
-    "sketch-quality": {"sketches": 2, "seeds": 1},
+    "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
 }
 
 

@@ -67,6 +67,17 @@ def test_latents_are_made_once_and_never_of_other_weights(tiny, own_bank, monkey
     assert not torch.allclose(LatentBank(other, bank).latents([0]), first.latents([0]), atol=0.1)
 
 
+def test_a_decoder_may_learn_alone_and_latents_stay(tiny, own_bank):
+    spec = TrainAutoencoder(steps=3, batch=2, scenes=32, precision="fp32", lr=1e-2, warm=True, decoder_only=True)
+    (*_, last) = spec.run(tiny)
+    before, (after, about) = tiny.autoencoder.state_dict(), last.extras["weights"]()
+    moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert "decoder" in moved and moved <= {"decoder", "post_quant_conv"}
+    assert about["fingerprint"] == fingerprint_of(tiny.autoencoder)
+    (*_, both) = spec.but(decoder_only=False).run(tiny)
+    assert both.extras["weights"]()[1]["fingerprint"] != about["fingerprint"]
+
+
 def test_the_parts_fit_into_their_budget(missing):
     lab = pocket_lab(missing, ["vqgan", "clip"])
     class Tower:
