@@ -7,7 +7,7 @@ subject, colour and setting that models may train on; 'held' draws the held-out 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ SUPPORTS = ("table", "car", "book", "elephant", "house", "mountain", "train", "t
 COARSE = ("oil", "cubist", "mosaic")  # styles whose strokes swallow small subjects
 PLAIN = ("flat", "comic", "pencil", "neon")  # styles that are lines and areas: no strokes, no tiles
 DARK = ("night", "dark_corner", "storm")
+POSE = 0.74  # size of a posed subject
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ def held_out(subject: str, colour: str | None, setting: str) -> bool:
 
 
 def sample_scene(seed: int, split: str = "train", *, subject: str | None = None, colour: str | None = None,
-                 setting: str | None = None, style: str | None = None, two: bool | None = None) -> Scene:
+                 setting: str | None = None, style: str | None = None, two: bool | None = None, posed: bool = False) -> Scene:
     """The scene of a seed. Given attributes are fixed (and then not checked against the held-out list).
 
     `two`: True for two subjects, False for one, None for one scene in five with two.
+    `posed`: nothing is left to chance that has no name or number: every subject is in the middle, upright, of one size and of
+    its colour's very tone, and every background is cut out at one place. Takes one subject.
     """
+    if posed and two is not False:
+        raise ValueError(f"posed: takes two=False, not two={two}; two subjects have places of their own")
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}")
     for name, value in (("subject", subject), ("colour", colour), ("setting", setting), ("style", style)):
@@ -85,7 +90,15 @@ def sample_scene(seed: int, split: str = "train", *, subject: str | None = None,
         scene = _draw(rng, seed, split, subject, colour, setting, style, two)
         held = [held_out(p.subject, p.colour, scene.setting) for p in scene.subjects]
         if fixed or split == "judge" or (all(held) if split == "held" else not any(held)):
-            return scene
+            return _posed(scene) if posed else scene
+
+
+def _posed(scene: Scene) -> Scene:
+    """The same things, posed; of seed 0 all, as the seed decides where a background is cut out."""
+    (placed,) = scene.subjects
+    y = 0.93 - POSE / 2 if words()["subjects"][placed.subject]["stands"] else 0.5
+    rgb = tuple(words()["colours"][placed.colour or "white"]["rgb"])
+    return replace(scene, seed=0, subjects=(replace(placed, rgb=rgb, x=0.5, y=y, size=POSE, angle=0.0),))
 
 
 def _draw(rng, seed, split, subject, colour, setting, style, two) -> Scene:
