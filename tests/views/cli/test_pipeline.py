@@ -15,7 +15,7 @@ def test_a_plan_is_the_graph_with_costs_and_does_nothing(here, capsys):
     assert main(["pipeline", "--quick", "--plan", "--folder", "p", "--graph", "g.mmd"]) == 0
     said = capsys.readouterr().out
     assert [line.split()[0] for line in said.splitlines()[:9]] == NAMES and said.count("to do") == 10
-    assert re.search(r"^vqvae .*□ +to do +120 steps of 32, .* TFLOP, about .*, \d+ MB$", said, re.M)
+    assert re.search(r"^vqvae .*□ +to do +140 steps of 16, .* TFLOP, about .*, \d+ MB$", said, re.M)
     assert re.search(r"^to come: 9 stages, .* TFLOP, about \d+ .*, at 30 GFLOP/s a core$", said, re.M) and "coarse" in said
     assert "samples --> scores" in (here / "g.mmd").read_text() and not (here / "p").exists()
 
@@ -23,7 +23,7 @@ def test_a_plan_is_the_graph_with_costs_and_does_nothing(here, capsys):
 def test_a_flag_counts_beside_quick(here, capsys):
     assert main(["pipeline", "codes", "--quick", "--vqvae-steps", "7", "--plan"]) == 0
     said = capsys.readouterr().out
-    assert "7 steps of 32" in said and "200 steps of 32" in said and "to come: 5 stages" in said
+    assert "7 steps of 16" in said and "300 steps of 16" in said and "to come: 5 stages" in said
 
 
 @pytest.mark.parametrize(("args", "words"), [
