@@ -195,7 +195,7 @@ def test_costs_follow_the_sizes(tmp_path, monkeypatch):
     assert sum(cost.seconds for cost in small.values()) < 300, "the quick one: under five minutes on two cores"
     assert large["vqvae"].flop == pytest.approx(small["vqvae"].flop * 3000 * 32 / (140 * 16))
     assert large["pictures"].megabytes > 500
-    assert str(small["vqvae"]).startswith("120 steps of 32, ") and "TFLOP, about" in str(small["vqvae"])
+    assert str(small["vqvae"]).startswith("140 steps of 16, ") and "TFLOP, about" in str(small["vqvae"])
 
 
 def test_a_store_of_other_codes_is_not_gone_on_with(folder):
