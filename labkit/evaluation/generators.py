@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import pandas as pd
 import torch
@@ -21,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from labkit.evaluation.painting import paint_all
-from labkit.evaluation.sketch_figures import means
+from labkit.evaluation.sketch_figures import LEAST, means
 from labkit.evaluation.sketching import CLAIMS, TEMPLATE, Asked, held_out_sketches, look
 from labkit.image import ImageInput, contact_sheet, to_pil, to_tensor
 from labkit.kinds import KINDS
@@ -32,7 +33,6 @@ from labkit.training.bank import FLAT, scene_bank
 
 VALUES = (*CLAIMS, "clip", "edges kept", "edges beyond chance")
 SHOWN = 8  # sketches on the sheet
-LEAST = 20  # pictures, for a distance between sets
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def by_diffusion(lab, asked: Sequence[Asked]) -> tuple[Tensor, float]:
              for seed, one in enumerate(asked)]
     made = paint_all(specs, lab, n_jobs=1)
     return (torch.cat([to_tensor(p.picture.resize(one.sketch.picture.size)) for p, one in zip(made, asked, strict=True)]),
-            _median([p.seconds for p in made]))
+            median(p.seconds for p in made))
 
 
 def one_pass(draw: Callable[[object, Tensor, str, int], Tensor]) -> Callable[[object, Sequence[Asked]], tuple[Tensor, float]]:
@@ -65,7 +65,7 @@ def one_pass(draw: Callable[[object, Tensor, str, int], Tensor]) -> Callable[[ob
             x = to_tensor(one.sketch.picture).to(lab.device) * 2 - 1
             pictures.append((draw(lab, x, one.prompt, seed).cpu() + 1) / 2)
             seconds.append(time.perf_counter() - started)
-        return torch.cat(pictures), _median(seconds)
+        return torch.cat(pictures), median(seconds)
 
     return made
 
@@ -128,7 +128,3 @@ def _sheet(asked: Sequence[Asked], pictures: dict[str, Tensor]) -> Image.Image:
     some = range(min(SHOWN, len(asked)))
     labels = [asked[k].prompt if way == order[0] else (way if k == 0 else "") for way in order for k in some]
     return contact_sheet([to_pil(pictures[way][k]) for way in order for k in some], labels, columns=len(some), tile=128)
-
-
-def _median(seconds: list[float]) -> float:
-    return float(torch.tensor(seconds).median())

@@ -69,7 +69,7 @@ class TrainStableDiffusion(Training):
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
-        easy = bank.only(PLAIN).index if self.easy and not self.flat else bank.index
+        easy = bank.only(PLAIN).index if self.easy else bank.index
         alpha_bar = scheduler.alphas_cumprod.double()
 
         def step(i: int) -> Made:

@@ -13,8 +13,9 @@ moving average of the nets that draw; critics are not. Held-out combinations nev
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,14 @@ from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
 
+class Turn(NamedTuple):
+    """The net's `loss` without its critics, its `scores`, and what each critic is `asked`: (its name, real, made)."""
+
+    loss: Tensor
+    scores: dict[str, float]
+    asked: list[tuple[str, Tensor, Tensor]]
+
+
 class TrainTranslator(Training):
     """What the trainings of both have in common: a net, critics, and two turns a step."""
 
@@ -48,13 +57,14 @@ class TrainTranslator(Training):
     seed: Seed = 111
     preview_every: PreviewEvery = 250
 
-    def begin(self, lab, texts: Tensor | None) -> tuple[nn.Module, nn.ModuleDict]:
-        """The net and its critics."""
-        raise NotImplementedError
+    @abstractmethod
+    def begin(self, texts: Tensor | None) -> tuple[nn.Module, nn.ModuleDict]:
+        """The net and its critics, for sentences' vectors (N, D) where it reads some."""
 
-    def turn(self, model: nn.Module, critics: nn.ModuleDict, s: Tensor, x: Tensor, e: Tensor | None, noise: Tensor):
-        """(the net's loss without critics, its scores, [(critic's name, real, made), …])."""
-        raise NotImplementedError
+    @abstractmethod
+    def turn(self, model: nn.Module, s: Tensor, x: Tensor, e: Tensor | None, noise: Tensor) -> Turn:
+        """What the net makes of sketches s and scenes x (B, 3, 64, 64) in [-1, 1], of vectors e (B, D) where it reads some,
+        with standard normal noise of a picture's shape."""
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast, rng = lab.device, autocast(lab.device, self.precision), Rng(self.seed)
@@ -62,7 +72,7 @@ class TrainTranslator(Training):
         texts = caption_embeddings(lab.clip, scenes, self.seed) if self.paired else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model, critics = self.begin(lab, texts)
+            model, critics = self.begin(texts)
         if self.warm:
             model = lab.fresh_copy(self.kind)
         model, critics = model.to(device).train().requires_grad_(True), critics.to(device)
@@ -79,7 +89,7 @@ class TrainTranslator(Training):
             e = texts[there].to(device) if self.paired else None
             noise = torch.randn(s.shape, generator=rng.torch).to(device)
             with cast:
-                loss, scores, asked = self.turn(model, critics, s, x, e, noise)
+                loss, scores, asked = self.turn(model, s, x, e, noise)
             critics.requires_grad_(False)
             with cast:
                 game = sum((critics[name](made).float() - 1).square().mean() for name, _, made in asked) / 2
@@ -113,16 +123,16 @@ class TrainPix2Pix(TrainTranslator):
 
     pixels: float = Field(20.0, ge=0, le=1000, description="λ: weight of the mean absolute error")
 
-    def begin(self, lab, texts):
+    def begin(self, texts):
         model = Translator(TranslatorConfig(condition=texts.shape[1]))
         model.measure(texts)
         return model, nn.ModuleDict({"pair": PatchCritic(6)})
 
-    def turn(self, model, critics, s, x, e, noise):
+    def turn(self, model, s, x, e, noise):
         made = model(s, e)
         error = F.l1_loss(made, x)
         asked = [("pair", torch.cat([s, x], dim=1), torch.cat([s, made], dim=1))]
-        return self.pixels * error, {"error": float(error.detach())}, asked
+        return Turn(self.pixels * error, {"error": float(error.detach())}, asked)
 
 
 class TrainCycleGAN(TrainTranslator):
@@ -135,13 +145,13 @@ class TrainCycleGAN(TrainTranslator):
     cycle: float = Field(10.0, ge=0, le=1000, description="λ: weight of what does not come back")
     noise: float = Field(0.05, ge=0, le=1, description="Noise on traced sketches, so that nothing is hidden in them")
 
-    def begin(self, lab, texts):
+    def begin(self, texts):
         return CycleGAN(TranslatorConfig()), nn.ModuleDict({"pictures": PatchCritic(3), "sketches": PatchCritic(3)})
 
-    def turn(self, model, critics, s, x, e, noise):
+    def turn(self, model, s, x, e, noise):
         drawn, traced = model.draw(s), model.trace(x)
         back = F.l1_loss(model.trace(drawn), s) + F.l1_loss(model.draw(traced + self.noise * noise), x)
-        return self.cycle * back, {"cycle": float(back.detach())}, [("pictures", x, drawn), ("sketches", s, traced)]
+        return Turn(self.cycle * back, {"cycle": float(back.detach())}, [("pictures", x, drawn), ("sketches", s, traced)])
 
 
 def critic_loss(real: Tensor, made: Tensor) -> Tensor:

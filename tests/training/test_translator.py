@@ -35,9 +35,9 @@ def met(lab, monkeypatch, cls):
     seen = []
     honest = cls.turn
 
-    def watched(self, model, critics, s, x, e, noise):
+    def watched(self, model, s, x, e, noise):
         seen.append((s.clone(), x.clone(), e))
-        return honest(self, model, critics, s, x, e, noise)
+        return honest(self, model, s, x, e, noise)
 
     monkeypatch.setattr(cls, "turn", watched)
     list(cls(**SMALL).run(lab))
