@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from labkit.image import to_rgb
+from labkit.image import ImageError, open_upload, to_rgb
 
 INK = 0.35  # darker than paper (1) by so much is ink
 LEAST = 0.0005  # share of the picture that has to be ink
@@ -40,6 +40,18 @@ class Prepared:
     picture: Image.Image
     stages: dict[str, Image.Image]
     notices: list[str]
+
+
+def drawing(data: bytes) -> Image.Image:
+    """What was drawn on a pad, from the bytes of its picture: RGB. Raises `ImageError` where there is nothing on it, and on
+    what is no picture."""
+    if not data:
+        raise ImageError("the pad is empty; draw something, or upload a sketch")
+    picture = open_upload(data)
+    low, high = zip(*picture.getextrema(), strict=True)
+    if low == high:
+        raise ImageError("the pad is of one colour all over; draw something, or upload a sketch")
+    return picture
 
 
 def prepare(picture: Image.Image, width: int, height: int, thicken: int = 0, crop: bool = True) -> Prepared:

@@ -16,11 +16,12 @@ from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.methods.img2img import ImageToImage
 from labkit.runs.result import collect
+from labkit.sketches import drawing
 from labkit.sketches.strength import StrengthShown
 from labkit.spec import MAX_SEED, SpecError
 from labkit.views.gradio import workbench
 from labkit.views.gradio.app import LOCAL, PUBLIC, launch
-from labkit.views.gradio.pad import HEAD, SIDE, drawing, pad
+from labkit.views.gradio.pad import HEAD, SIDE, pad
 from labkit.views.gradio.page import spec_from
 from labkit.views.gradio.pictures import Pictures
 from labkit.views.gradio.sketch import FOLLOWED, strength_html

@@ -6,7 +6,8 @@ Gradio's own editor needs WebGL, opens with no tool in hand, has buttons of 20 p
 that spares what was uploaded, and a door on the server that takes any number of bytes. This is one canvas: white paper, so that
 what leaves it is composited already; an upload is drawn on it with its proportions, and erased like any other line.
 
-The browser sends a PNG as text. It is never taken for a path, and is opened by `open_upload` like any stranger's picture.
+The browser sends a PNG as text. It is never taken for a path, and is opened by `labkit.sketches.drawing` like any stranger's
+picture.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from labkit.image import ImageError, open_upload
+from labkit.image import open_upload
 from labkit.image.convert import png_bytes
 from labkit.views.gradio.app import MAX_FILE
 
@@ -125,8 +126,8 @@ paper(SIDE, SIDE); watch('value', receive); receive(); past.length = 0; show();
 
 
 def pad(label: str, **options: Any) -> gr.HTML:
-    """The component. A run gets its drawing as the PNG's bytes, `drawing` opens them; what it is given is a picture, or the
-    file of one. `options` are those of `gr.HTML`."""
+    """The component. A run gets its drawing as the PNG's bytes, `labkit.sketches.drawing` opens them; what it is given is a
+    picture, or the file of one. `options` are those of `gr.HTML`."""
     made = gr.HTML(None, html_template=TEMPLATE.format(title=html.escape(label), side=SIDE), js_on_load=SCRIPT, **options)
     made.__class__ = Pad
     return made
@@ -152,14 +153,3 @@ def _given(self, value: Image.Image | str | Path | None) -> str | None:
 # Of the same name, by which the browser knows it; past Gradio's metaclass, which writes a .pyi beside a class's source.
 Pad = ABCMeta.__new__(type(gr.HTML), "HTML", (gr.HTML,),
                       {"preprocess": _received, "postprocess": _given, "__module__": __name__})
-
-
-def drawing(data: bytes) -> Image.Image:
-    """The drawing, RGB. Raises `ImageError` where there is nothing on it, and on what is no picture."""
-    if not data:
-        raise ImageError("the pad is empty; draw something, or upload a sketch")
-    picture = open_upload(data)
-    low, high = zip(*picture.getextrema(), strict=True)
-    if low == high:
-        raise ImageError("the pad is of one colour all over; draw something, or upload a sketch")
-    return picture

@@ -22,6 +22,7 @@ from PIL import Image
 from labkit.image import ImageError, open_upload, to_pil
 from labkit.prompt import parse
 from labkit.runs.result import Result
+from labkit.sketches import drawing
 from labkit.spec import Method, Spec, Step
 from labkit.text import plain
 from labkit.views.controls import Control, fields
@@ -29,7 +30,6 @@ from labkit.views.controls import build as build_spec
 from labkit.views.gradio import app
 from labkit.views.gradio.app import Limits
 from labkit.views.gradio.markup import verdict_html
-from labkit.views.gradio.pad import drawing
 from labkit.views.notebook.show import data_uri
 
 EVERY_S = 0.25  # seconds between two previews: a faster page makes the browser the slow part
