@@ -152,14 +152,14 @@ _ALL = (
          "sheet, and flat scenes with one subject.",
          megabytes=2.5, draws=True, pocket=False, load="labkit.models.translator:load_pix2pix",
          models=(("", "labkit.models.translator:Translator"),), training="labkit.training.translator:TrainPix2Pix",
-         help="pix2pix: a file of its weights"),
+         evaluation="labkit.evaluation.generators:pix2pix_figures", n=200, help="pix2pix: a file of its weights"),
     Kind("cyclegan", "Pocket CycleGAN",
          "two such nets without a sentence, sketch → picture and back (`labkit/models/translator.py`); critics are not shipped",
          "Here to be compared with diffusion on the same sketches. It has met no pairs and no words: colour and setting are a "
          "guess.",
          megabytes=4.5, draws=True, pocket=False, load="labkit.models.translator:load_cyclegan",
          models=(("", "labkit.models.translator:CycleGAN"),), training="labkit.training.translator:TrainCycleGAN",
-         help="CycleGAN: a file of its weights"),
+         evaluation="labkit.evaluation.generators:cyclegan_figures", n=200, help="CycleGAN: a file of its weights"),
     Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
          "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
          "is a measure, never a guide.",
@@ -183,16 +183,16 @@ _ALL = (
          training="labkit.training.vqvae:TrainVQVAE", evaluation="labkit.evaluation.vqvae:vqvae_figures",
          help="VQ-VAE of two levels: pocket, or a file of its weights"),
     Kind("prior_top", "Pocket prior of top codes", "PixelSNAIL over 8 × 8 codes (`labkit/models/pixelsnail.py`)",
-         "It knows flat scenes of one subject, the codes of the pocket VQ-VAE and the sentences of the model named in its "
-         "`condition`.",
-         megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_top", n=2000,
+         "It knows posed flat scenes (one subject upright in the middle, of one size), the codes of the pocket VQ-VAE and the "
+         "sentences of the model named in its `condition`.",
+         megabytes=7, draws=True, load="labkit.models.pixelsnail:load_prior_top", n=2000,
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorTop",
          evaluation="labkit.evaluation.priors:top_figures", help="prior of the VQ-VAE's top codes: pocket, or a file"),
     Kind("prior_bottom", "Pocket prior of bottom codes",
          "PixelSNAIL over 16 × 16 codes, given the top ones (`labkit/models/pixelsnail.py`)",
-         "It knows flat scenes of one subject, the codes of the pocket VQ-VAE and the sentences of the model named in its "
-         "`condition`.",
-         megabytes=5.5, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
+         "It knows posed flat scenes (one subject upright in the middle, of one size), the codes of the pocket VQ-VAE and the "
+         "sentences of the model named in its `condition`.",
+         megabytes=6, draws=True, load="labkit.models.pixelsnail:load_prior_bottom",
          models=(("", "labkit.models.pixelsnail:PixelSNAIL"),), training="labkit.training.pixelsnail:TrainPriorBottom",
          evaluation="labkit.evaluation.priors:bottom_figures", help="prior of the VQ-VAE's bottom codes: pocket, or a file"),
     Kind("autoencoder", "Pocket autoencoder of Stable Diffusion",

@@ -39,6 +39,7 @@ from labkit.world.sprites import natural_colour
 
 SAMPLING = PriorSampling(prompt="-", preview_every=10_000)
 BATCH = 50  # pictures at once
+SHOWN = 60  # pictures on the sheet
 REPORT = {"BLEU-1": "0.471", "BLEU-4": "0.471", "METEOR-ES": "0.136", "ROUGE-1": "0.431", "ROUGE-L": "0.156",
           "pocket perceptual distance": "LPIPS: 0.124; DSVIB 0.129; CycleGAN 0.134"}
 REPORT_PROMPTS = ("Bouquet of flowers in a vase on a marble table", "Still-life of melons, mango's and a grasshopper",
@@ -102,7 +103,8 @@ def _drawn(prior, draw: Draw, rng: torch.Generator, e: Tensor, above: list[Tenso
 class GenerationReport:
     """`table`: the report's rows, its figures and ours as words with intervals. `scores`: every figure with name, variant,
     range, n and interval, a row each, with whose `pictures` it is of and who `read` them. `captions`: sentence, and what each
-    reader read of the first system's picture. `notes`: what could not be reckoned, and why. `sheet`: that system's pictures.
+    reader read of the first system's picture. `notes`: what could not be reckoned, and why. `sheet`: the first of that system's
+    pictures.
     """
 
     table: pd.DataFrame
@@ -138,7 +140,7 @@ def report_on_pictures(lab, sentences: Sequence[str], pictures: dict[str, Tensor
     scores = pd.concat([scores, score_table(s for *_, s in found).reset_index(names="score")], axis=1)
     captions = pd.DataFrame({"sentence": list(sentences), **{r: told[main, r] for r in readers}})
     labels = [f"{text} : {read}" for text, read in zip(sentences, captions.iloc[:, 1], strict=True)]
-    sheet = contact_sheet([to_pil(p) for p in ours], labels, columns=10, tile=128)
+    sheet = contact_sheet([to_pil(p) for p in ours[:SHOWN]], labels[:SHOWN], columns=10, tile=128)
     return GenerationReport(_layout(found, main, list(readers)), scores, captions, list(dict.fromkeys(notes)), sheet)
 
 

@@ -100,6 +100,21 @@ def compare_generators(lab, n: int = 100, ways: Sequence[str] = tuple(WAYS)) -> 
                       _sheet(asked, pictures))
 
 
+def pix2pix_figures(lab, n: int) -> dict:
+    """What pix2pix makes of n held-out sketches."""
+    return _figures(lab, n, "pix2pix")
+
+
+def cyclegan_figures(lab, n: int) -> dict:
+    """What the CycleGAN makes of n held-out sketches."""
+    return _figures(lab, n, "cyclegan")
+
+
+def _figures(lab, n: int, kind: str) -> dict:
+    (way,) = (way for way, (of, _) in WAYS.items() if of == kind)
+    return {f"On the sketches of {n} held-out combinations": compare_generators(lab, n, [way]).summary.set_index("way").T}
+
+
 def _summary(lab, table: pd.DataFrame, pictures: dict[str, Tensor], drawn: Tensor, seconds: dict[str, float]) -> pd.DataFrame:
     found, rows = means(table, ["way"], VALUES).set_index(["way", "measure"]), []
     bank = scene_bank("test", len(drawn), **FLAT)

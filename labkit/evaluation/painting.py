@@ -29,13 +29,13 @@ from labkit.world import Scene, render, sample_scene, words
 CLAIMS = ("subject", "colour", "setting", "style")
 
 
-def held_out_scenes(n: int, tuning: bool = False) -> list[Scene]:
-    """`n` flat one-subject scenes of distinct held-out combinations. The `tuning` list shares no combination with the
-    measured one, as long as n ≤ 100."""
+def held_out_scenes(n: int, tuning: bool = False, posed: bool = False) -> list[Scene]:
+    """`n` flat one-subject scenes of distinct held-out combinations, the same ones if `posed`. The `tuning` list shares no
+    combination with the measured one, as long as n ≤ 100."""
     seen, out, k = set(), [], 0
     skip = 100 if tuning else 0
     while len(out) < n + skip:
-        scene = sample_scene(k, "held", style="flat", two=False)
+        scene = sample_scene(k, "held", style="flat", two=False, posed=posed)
         placed = scene.subjects[0]
         combination = (placed.subject, placed.colour, scene.setting)
         if combination not in seen:

@@ -20,8 +20,8 @@ from labkit.evaluation.generation import BATCH, SAMPLING
 from labkit.evaluation.painting import PaintingReport, held_out_scenes, hits, measure_painting, prompt_of, share_of
 from labkit.methods.prior_sampling import PriorSampling, pictures_of
 from labkit.models.drawing import Draw, sample_codes
-from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, knows_flat_alone
-from labkit.training.bank import FLAT, SceneBank, scene_bank
+from labkit.models.pixelsnail import PixelSNAIL, bits_per_code, condition_of, knows_posed_alone
+from labkit.training.bank import POSED, SceneBank, scene_bank
 from labkit.training.codes import bank_codes
 from labkit.world import caption, render
 
@@ -55,7 +55,8 @@ def bottom_figures(lab, n: int) -> dict:
 def under_true_top(lab, n: int) -> pd.DataFrame:
     """What the judge finds in pictures of n held-out combinations whose top codes are those of drawn scenes: what the bottom
     prior can do alone. Beside it what comes back of the scenes themselves."""
-    scenes, vqvae, prior = held_out_scenes(n), lab.vqvae, lab.prior_bottom
+    vqvae, prior = lab.vqvae, lab.prior_bottom
+    scenes = held_out_scenes(n, posed=knows_posed_alone(prior))
     found, rng = {"drawn": [], "the scenes' own": []}, torch.Generator().manual_seed(0)
     for k in range(0, n, BATCH):
         some = scenes[k:k + BATCH]
@@ -77,8 +78,8 @@ def held_out(lab, n: int, prior: PixelSNAIL) -> tuple[SceneBank, tuple[Tensor, T
 
 
 def known_scenes(prior: PixelSNAIL, split: str, n: int) -> SceneBank:
-    """The first n scenes of a split; flat ones of one subject where a prior learned these alone."""
-    return scene_bank(split, n, **(FLAT if knows_flat_alone(prior) else {}))
+    """The first n scenes of a split; posed ones where a prior learned these alone."""
+    return scene_bank(split, n, **(POSED if knows_posed_alone(prior) else {}))
 
 
 def bits_table(lab, prior: PixelSNAIL, n: int) -> pd.DataFrame:

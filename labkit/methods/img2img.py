@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from labkit.image import ImageInput, to_tensor
@@ -27,6 +27,13 @@ class SketchFrame(Frame):
     """Size of what is made, and how the picture comes to it."""
 
     fit: Literal["crop", "sketch"] = Field("crop", description="sketch: dark lines on white, whole and large; crop: as it is")
+    thicken: int = Field(0, ge=-8, le=8, description="With sketch: pixels that a line gains on either side, or loses")
+
+    @model_validator(mode="after")
+    def _lines_are_a_sketch_s(self):
+        if self.thicken and self.fit != "sketch":
+            raise ValueError(f"thicken: {self.thicken} is for lines, with fit='sketch'; fit={self.fit!r} takes 0")
+        return self
 
 
 class ImageToImage(LatentDiffusion):
@@ -58,7 +65,7 @@ class ImageToImage(LatentDiffusion):
         if self.frame.fit == "crop":
             return *fitted(self.picture, size), {}
         try:
-            prepared = prepare(self.picture.pil(), size[1], size[0])
+            prepared = prepare(self.picture.pil(), size[1], size[0], self.frame.thicken)
         except SketchError as error:
             raise SpecError(f"picture: {error}") from None
         return to_tensor(prepared.picture) * 2 - 1, prepared.notices, prepared.stages

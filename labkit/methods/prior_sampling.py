@@ -27,7 +27,7 @@ from labkit.clip.pull import clip_scores, targets_of
 from labkit.image import ImageInput, to_pil
 from labkit.loop import Made, Step, loop
 from labkit.models.drawing import Draw, Growing, draft, quantiles
-from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, knows_flat_alone
+from labkit.models.pixelsnail import CONDITION, PixelSNAIL, condition_of, knows_posed_alone
 from labkit.models.pixelsnail_sampler import CachedPrior
 from labkit.prompt import Prompt, parse
 from labkit.spec import PreviewEvery, Prompted, Spec, SpecError, Steps
@@ -77,8 +77,8 @@ class PriorSampling(Prompted):
                                          "top": {"top_p": 0.98}, "candidates": 2}
 
     steps: Steps = 40
-    top: Draw = Field(Draw(guidance=2.0), description="How the coarse codes are drawn: which colours are where")
-    bottom: Draw = Field(Draw(guidance=3.0, temperature=0.9), description="How the fine codes are drawn: outlines and strokes")
+    top: Draw = Field(Draw(guidance=2.5, temperature=0.8), description="How the coarse codes are drawn: what is where")
+    bottom: Draw = Field(Draw(guidance=3.0, temperature=0.7), description="How the fine codes are drawn: outlines and strokes")
     candidates: int = Field(1, ge=1, le=64, description="Drawings, of which CLIP's favourite is kept")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
@@ -158,7 +158,7 @@ def notices_of(lab, prompts: tuple[Prompt, ...], kind: str) -> list[str]:
 
 def beyond(priors: tuple[PixelSNAIL, ...], prompts: tuple[Prompt, ...]) -> list[str]:
     """What the prompts ask for that priors which learned flat scenes of one subject alone have never met."""
-    if not any(knows_flat_alone(prior) for prior in priors):
+    if not any(knows_posed_alone(prior) for prior in priors):
         return []
     said = [read(p.text) for p in prompts]
     asked = [s.style for s in said if s.style not in (None, "flat")] + ["two subjects"] * any(len(s.subjects) > 1 for s in said)

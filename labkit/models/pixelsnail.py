@@ -4,7 +4,11 @@ Chen, Mishra, Rohaninejad, Abbeel 2018, "PixelSNAIL: An Improved Autoregressive 
 as Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", arXiv:1906.00446, section 3.2:
 
     p(k | e, u) = Π_p p(k_p | k_<p, e, u)          e a sentence's embedding, u the coarser level's codes (none on top)
-    x ← x + a · σ(b),   (a, b) = conv(elu(conv(elu(x)))) + W e + V u(p)       in every gated block: no gate is without e
+    x ← x + a · σ(b),   (a, b) = conv(elu(conv(elu(x)))) + W e + V m(p)       in every gated block: no gate is without e
+    m = around(coarser(u) + plan(e))                                          what is known of each place before any code is
+
+The plan is not the papers': a linear map of the sentence to a few channels at every place, as the first layer of a generator
+has. Through W e alone a gate is told the same everywhere, and what is where has to be found out by products with positions.
 
 The first convolution sees earlier cells only; all others may see their own, as what lies there is of earlier codes. A causal
 kernel holds its live taps and no others, with weight norm over them: there is no mask to apply. `pixelsnail_sampler` draws
@@ -34,6 +38,7 @@ class PixelSNAILConfig:
     condition the kind of model whose sentences it reads; embed  the length of such a vector.
     channels  of every layer; blocks  of `gates` gated blocks each, then causal attention of `heads` heads (0: none).
     kernel    (rows, columns) of the causal convolutions: what of the rows above, and of the own row to the left, they see.
+    plan      channels of the map that is made of the sentence, at the coarser level's sides where there is one (0: none).
     """
 
     n_embed: int = 512
@@ -46,6 +51,7 @@ class PixelSNAILConfig:
     gates: int = 3
     heads: int = 4
     kernel: tuple[int, int] = (2, 3)
+    plan: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_embed", "embed", "channels", "blocks", "gates"):
@@ -57,8 +63,9 @@ class PixelSNAILConfig:
                 raise ValueError(f"{name}: {sides} must be two numbers, rows and columns, each 1 or more")
         if self.kernel[1] % 2 == 0 or self.kernel == (1, 1):
             raise ValueError(f"kernel: {self.kernel} must have an odd number of columns and see more than its own cell")
-        if self.coarser < 0 or self.heads < 0:
-            raise ValueError(f"coarser, heads: {self.coarser}, {self.heads} must be 0 or more")
+        for name in ("coarser", "heads", "plan"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} must be 0 or more")
         if self.coarser and (self.grid[0] % 2 or self.grid[1] % 2):
             raise ValueError(f"grid: {self.grid} must have even sides, as the coarser level has half of them")
         if self.heads and self.channels % (2 * self.heads):
@@ -93,18 +100,17 @@ class CausalConv(nn.Module):
 class GatedBlock(nn.Module):
     """x + a · σ(b) of two convolutions, the condition and what else is known of a cell; `aux` joins between the two."""
 
-    def __init__(self, first: nn.Module, second: nn.Module, channels: int, hidden: int, aux: int = 0, coarser: bool = False):
+    def __init__(self, first: nn.Module, second: nn.Module, channels: int, hidden: int, aux: int = 0, mapped: bool = False):
         super().__init__()
         self.first, self.second = first, second
         self.condition = nn.Linear(hidden, 2 * channels)
         self.aux = nn.Conv2d(aux, channels, 1) if aux else None
-        self.coarser = nn.Conv2d(channels, 2 * channels, 1, bias=False) if coarser else None
+        self.mapped = nn.Conv2d(channels, 2 * channels, 1, bias=False) if mapped else None
 
-    def term(self, e: Tensor, u: Tensor | None) -> Tensor:
-        """W e + V u: what every cell's gate is given beforehand, (B, 2C, 1, 1), or (B, 2C, h, w) where there is a coarser
-        level's map u (B, C, h/2, w/2)."""
+    def term(self, e: Tensor, m: Tensor | None) -> Tensor:
+        """W e + V m: what every cell's gate is given beforehand, (B, 2C, 1, 1), or (B, 2C, h, w) of a map m (B, C, h, w)."""
         term = self.condition(e)[:, :, None, None]
-        return term if u is None else F.interpolate(term + self.coarser(u), scale_factor=2, mode="nearest")
+        return term if m is None else term + self.mapped(m)
 
     def forward(self, x: Tensor, term: Tensor, aux: Tensor | None = None) -> Tensor:
         h = self.first(F.elu(x))
@@ -141,13 +147,13 @@ class SNAILBlock(nn.Module):
 
     def __init__(self, c: PixelSNAILConfig, hidden: int):
         super().__init__()
-        width, known = c.channels, bool(c.coarser)
+        width, known = c.channels, bool(c.coarser or c.plan)
         self.gated = nn.ModuleList(
             GatedBlock(CausalConv(width, width, c.kernel), CausalConv(width, 2 * width, c.kernel, gain=0.5), width, hidden,
-                       coarser=known) for _ in range(c.gates))
+                       mapped=known) for _ in range(c.gates))
         self.attention = CausalAttention(width, c.heads) if c.heads else None
         self.merge = GatedBlock(CausalConv(width, width, (1, 1)), CausalConv(width, 2 * width, (1, 1), gain=0.5), width, hidden,
-                                aux=width // 2, coarser=known) if c.heads else None
+                                aux=width // 2, mapped=known) if c.heads else None
 
     def forward(self, x: Tensor, terms: list[Tensor], where: Tensor) -> Tensor:
         y = x
@@ -169,8 +175,11 @@ class PixelSNAIL(nn.Module):
         self.embedding = nn.Embedding(config.n_embed, width)
         self.position = nn.Parameter(torch.randn(width, *config.grid) * 0.1)
         self.begin = CausalConv(width, width, (max(2, config.kernel[0]), max(3, config.kernel[1])), strict=True)
-        if config.coarser:
-            self.coarser = nn.Embedding(config.coarser, width)
+        self.coarser = nn.Embedding(config.coarser, width) if config.coarser else None
+        sides = [n // 2 if config.coarser else n for n in config.grid]
+        self.plan = nn.Sequential(nn.Linear(hidden, config.plan * math.prod(sides)), nn.Unflatten(1, (config.plan, *sides)),
+                                  nn.Conv2d(config.plan, width, 1)) if config.plan else None
+        if config.coarser or config.plan:
             self.around = nn.ModuleList(
                 GatedBlock(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, 2 * width, 3, padding=1), width, hidden)
                 for _ in range(2))
@@ -203,14 +212,18 @@ class PixelSNAIL(nn.Module):
         if (coarser is None) == bool(self.config.coarser):
             raise ValueError("coarser: this prior has no coarser level; leave it out" if coarser is not None else
                              f"coarser: give the coarser level's codes ({len(e)}, {h // 2}, {w // 2})")
-        u = None
-        if coarser is not None:
-            if coarser.shape != (len(e), h // 2, w // 2):
-                raise ValueError(f"coarser: shape {tuple(coarser.shape)} must be ({len(e)}, {h // 2}, {w // 2})")
-            u = self.coarser(coarser).movedim(-1, 1)
+        if coarser is not None and coarser.shape != (len(e), h // 2, w // 2):
+            raise ValueError(f"coarser: shape {tuple(coarser.shape)} must be ({len(e)}, {h // 2}, {w // 2})")
+        m = None if coarser is None else self.coarser(coarser).movedim(-1, 1)
+        if self.plan is not None:
+            planned = self.plan(e)
+            m = planned if m is None else m + planned
+        if m is not None:
             for gated in self.around:
-                u = gated(u, gated.term(e, None))
-        return [[g.term(e, u) for g in (*block.gated, *([block.merge] if block.merge else []))] for block in self.blocks]
+                m = gated(m, gated.term(e, None))
+        gates = [[*block.gated, *([block.merge] if block.merge else [])] for block in self.blocks]
+        terms = [[gate.term(e, m) for gate in block] for block in gates]
+        return terms if coarser is None else [[F.interpolate(t, (h, w), mode="nearest") for t in block] for block in terms]
 
     def forward(self, codes: Tensor, condition: Tensor | None = None, coarser: Tensor | None = None,
                 keep: Tensor | None = None) -> Tensor:
@@ -257,10 +270,10 @@ def condition_of(lab, texts: list[str], kind: str = CONDITION) -> Tensor:
     return lab.model(kind).encode_text(texts).detach()
 
 
-def knows_flat_alone(prior: PixelSNAIL) -> bool:
-    """Whether it learned flat scenes of one subject alone, by what its file says of its training."""
+def knows_posed_alone(prior: PixelSNAIL) -> bool:
+    """Whether it learned posed flat scenes of one subject alone, by what its file says of its training."""
     trained = getattr(prior, "about", {}).get("trained", {})
-    return bool(trained.get("flat")) and not trained.get("store")
+    return bool(trained.get("posed")) and not trained.get("store")
 
 
 def load_prior_top(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> PixelSNAIL:

@@ -21,6 +21,7 @@ from labkit.world import classes, render, render_sketch, sample_scene, world_has
 
 CHUNK = 500
 FLAT = {"style": "flat", "two": False}  # scenes that show little but what a sentence says: a bank's `fixed`
+POSED = {**FLAT, "posed": True}  # the same, with nothing left to chance that has no name
 
 
 class SceneBank:

@@ -8,6 +8,10 @@ share `noise` of them replaced by random ones (pkeep of Esser et al. 2021's code
 know what to do after its own first mistake, nor the bottom one after the top one's. There is no dropout beside it: it would
 draw from the global generator.
 
+`posed` scenes are flat and of one subject in the middle (see `sample_scene`). Of flat scenes with all that chance decides,
+14,000 steps of 32 left 7.4 bits a top code, most of it about where things are and where a background is cut out, and one
+drawing in four showed its subject.
+
 Shipped is the moving average of the weights. Held-out combinations never occur.
 """
 
@@ -29,7 +33,7 @@ from labkit.models.load import config_of
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig, bits
 from labkit.precision import autocast
 from labkit.spec import Batch, Rate, Scenes, Seed, SpecError, Steps, Training
-from labkit.training.bank import FLAT, scene_bank
+from labkit.training.bank import POSED, scene_bank
 from labkit.training.codes import BankCodes, StoredCodes
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
@@ -49,9 +53,10 @@ class TrainPrior(Training):
     scenes: Scenes = 80_000
     channels: int = Field(112, ge=16, le=512, multiple_of=8, description="Channels of every layer")
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, each followed by attention")
+    plan: int = Field(32, ge=0, le=256, description="Channels of the map that is planned from the sentence; 0: none")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
-    flat: bool = Field(True, description="Only flat scenes with one subject, where there is no store")
+    posed: bool = Field(True, description="Only posed flat scenes of one subject, where there is no store")
     store: str = Field("", max_length=1000, description="Code store to learn from; empty: codes of the scenes")
     seed: Seed = 91
 
@@ -96,7 +101,7 @@ class TrainPrior(Training):
         """What it learns from. Raises `SpecError`, `StoreError`."""
         kind = lab.model(self.kind).config.condition if self.warm else CONDITION
         if not self.store:
-            return BankCodes(lab, scene_bank("train", self.scenes, **(FLAT if self.flat else {})), kind)
+            return BankCodes(lab, scene_bank("train", self.scenes, **(POSED if self.posed else {})), kind)
         found = StoredCodes(lab.vqvae, self.store)
         if self.warm and found.kind != kind:
             raise SpecError(f"store: its sentences are {found.kind}'s, the shipped {self.kind} reads {kind}'s; extract it "
@@ -107,13 +112,15 @@ class TrainPrior(Training):
         """The model that the training starts from. Raises `SpecError` where a warm start is of another architecture."""
         if self.warm:
             model = lab.fresh_copy(self.kind)
-            if (model.config.channels, model.config.blocks) != (self.channels, self.blocks):
-                raise SpecError(f"channels, blocks: {self.channels}, {self.blocks} are not those of the shipped {self.kind}; "
-                                f"a warm start keeps {model.config.channels}, {model.config.blocks}")
+            for name in ("channels", "blocks", "plan"):
+                if (there := getattr(model.config, name)) != getattr(self, name):
+                    raise SpecError(f"{name}: {getattr(self, name)} is not the shipped {self.kind}'s; a warm start keeps "
+                                    f"{there}")
             return model
         n, rng = lab.vqvae.n_embed, np.random.default_rng([self.seed, 1])
         some, grid = data.told(rng.integers(len(data), size=1024), rng), tuple(data.codes[self.level].shape[1:])
-        config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks)
+        config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks,
+                                  plan=self.plan)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)

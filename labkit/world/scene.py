@@ -94,11 +94,11 @@ def sample_scene(seed: int, split: str = "train", *, subject: str | None = None,
 
 
 def _posed(scene: Scene) -> Scene:
-    """The same things, posed; of seed 0 all, as the seed decides where a background is cut out."""
+    """The same things, posed; all of one seed and split, which decide where a background is cut out."""
     (placed,) = scene.subjects
     y = 0.93 - POSE / 2 if words()["subjects"][placed.subject]["stands"] else 0.5
     rgb = tuple(words()["colours"][placed.colour or "white"]["rgb"])
-    return replace(scene, seed=0, subjects=(replace(placed, rgb=rgb, x=0.5, y=y, size=POSE, angle=0.0),))
+    return replace(scene, seed=0, split="train", subjects=(replace(placed, rgb=rgb, x=0.5, y=y, size=POSE, angle=0.0),))
 
 
 def _draw(rng, seed, split, subject, colour, setting, style, two) -> Scene:

@@ -45,3 +45,11 @@ def test_the_table_says_what_the_judge_sees(compared, tiny):
     assert summary.loc["the sketch as it is", "edges kept"].startswith(f"{kept:.1%} (") and kept > 0.9
     mine = sum(p.numel() for p in tiny.pix2pix.parameters()) / 1e6
     assert summary.loc["pix2pix (sketch and prompt)", "parameters"] == f"{mine:.1f} M"
+
+
+@pytest.mark.parametrize(("figures", "way"), [(generators.pix2pix_figures, "pix2pix (sketch and prompt)"),
+                                              (generators.cyclegan_figures, "CycleGAN (sketch)")])
+def test_a_card_has_the_figures_of_its_own_way(tiny, own_bank, compared, figures, way):
+    (title, table), = figures(tiny, 3).items()
+    assert "3 held-out" in title and list(table.columns) == [way, "the sketch as it is", "drawn scenes"]
+    assert table.loc["subject", way] == compared.summary.set_index("way").loc[way, "subject"]

@@ -61,13 +61,13 @@ def test_heeding_is_asked_as_of_the_other_methods(lab):
     assert report.table["clip after"].isna().all() and list(report.summary.index) == ["subject", "colour", "setting", "style"]
 
 
-@pytest.mark.parametrize(("trained", "flat"), [({"flat": True}, True), ({"flat": False}, False),
-                                               ({"flat": True, "store": "codes"}, False)])
-def test_a_prior_of_flat_scenes_is_asked_of_such_scenes(lab, monkeypatch, trained, flat):
+@pytest.mark.parametrize(("trained", "posed"), [({"posed": True}, True), ({"posed": False}, False),
+                                               ({"posed": True, "store": "codes"}, False)])
+def test_a_prior_of_posed_scenes_is_asked_of_such_scenes(lab, monkeypatch, trained, posed):
     prior = lab.prior_top
     monkeypatch.setattr(prior, "about", {"trained": trained}, raising=False)
     bank, codes, e = held_out(lab, 30, prior)
-    assert all(bank.scene(k).style == "flat" and len(bank.scene(k).subjects) == 1 for k in range(30)) == flat
+    assert all(bank.scene(k).style == "flat" and len(bank.scene(k).subjects) == 1 for k in range(30)) == posed
     assert len(bank) == len(e) == len(codes[0]) == 30 and bits_table(lab, prior, 30)["n"].eq(30).all()
 
 

@@ -170,10 +170,10 @@ def test_of_several_drawings_the_one_that_clip_likes_best_is_drawn(lab):
     assert all(s.extras["seed"] == 7 for s in early), "the first one is seen growing"
 
 
-def test_what_priors_of_flat_scenes_have_never_met_is_named(lab, monkeypatch):
+def test_what_priors_of_posed_scenes_have_never_met_is_named(lab, monkeypatch):
     def told(prompt: str, **trained) -> list[str]:
         for prior in (lab.prior_top, lab.prior_bottom):
-            monkeypatch.setattr(prior, "about", {"trained": {"flat": True, "store": ""} | trained}, raising=False)
+            monkeypatch.setattr(prior, "about", {"trained": {"posed": True, "store": ""} | trained}, raising=False)
         *_, last = spec(prompt=prompt, steps=2).run(lab)
         return [line for line in last.extras["notices"] if "have only met" in line]
 
@@ -181,4 +181,4 @@ def test_what_priors_of_flat_scenes_have_never_met_is_named(lab, monkeypatch):
     assert told("an oil painting of a red apple") == [f"oil: {met}"]
     assert told("a red apple above a blue ship") == [f"two subjects: {met}"]
     assert told("a flat illustration of a red apple in the snow") == []
-    assert told("an oil painting of a red apple", flat=False) == [] == told("an oil painting of a red apple", store="codes")
+    assert told("an oil painting of a red apple", posed=False) == [] == told("an oil painting of a red apple", store="codes")

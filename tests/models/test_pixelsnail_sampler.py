@@ -10,7 +10,7 @@ from tests.conformance import tiny_prior
 MODES = {
     "attention": {}, "condition map": {"coarser": 64, "heads": 0}, "both": {"coarser": 64}, "neither": {"heads": 0},
     "5 × 5": {"kernel": (5, 5), "coarser": 64}, "two rows": {"kernel": (2, 3)}, "one row": {"kernel": (1, 5), "heads": 4},
-    "oblong": {"grid": (4, 10), "coarser": 64},
+    "oblong": {"grid": (4, 10), "coarser": 64}, "planned": {"plan": 4}, "planned under codes": {"plan": 4, "coarser": 64},
 }  # fmt: skip
 every = pytest.mark.parametrize("mode", MODES)
 

@@ -60,7 +60,7 @@ class Limits:
                 raise SpecError(f"{name}: this app allows at most {cap:g}; got {value:g}. A notebook has no such cap")
 
 
-LOCAL = Limits("local", {"steps": 2000, "width": 512, "height": 512}, 900)
+LOCAL = Limits("local", {"steps": 2000, "width": 768, "height": 768}, 900)
 PUBLIC = Limits("public", {"steps": 300, "width": 128, "height": 128, "cutn": 64, "count": 4}, 180)
 PROFILES = {limits.name: limits for limits in (LOCAL, PUBLIC)}
 

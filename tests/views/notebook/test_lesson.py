@@ -65,6 +65,10 @@ WRONG = {
     "10-grim": [lambda mean, n: True, lambda mean, n: any(round(s / n, 2) == mean for s in range(n + 1)), 0.5],
     "10-variance": [12.76, 14.036, 11.0],
     "10-holm": [lambda p: [min(1.0, len(p) * x) for x in p], lambda p: p, lambda p: sorted(p), [0.03, 0.06, 0.06]],
+    "11-steps": [lambda n, s: round(n * s), lambda n, s: int(n * s), lambda n, s: int(n * s + 1e-6), 37],
+    "11-guided": [lambda silent, spoken, s: spoken + s * (spoken - silent), lambda silent, spoken, s: spoken,
+                  lambda silent, spoken, s: torch.lerp(silent, spoken, min(s, 1.0)), 5],
+    "11-left": [4, 0.5, 0.8],
     "12-optimal": [math.log(3), 0.6, 3],
     "12-r1": [
         lambda score, x: 0.5,
