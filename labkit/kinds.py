@@ -150,9 +150,9 @@ _ALL = (
          "not shipped",
          "Here to be compared with diffusion on the same sketches. It has met the line art of the picture world, on an empty "
          "sheet, and flat scenes with one subject.",
-         megabytes=2.5, draws=True, pocket=False, load="labkit.models.translator:load_pix2pix",
+         megabytes=2.5, draws=True, load="labkit.models.translator:load_pix2pix",
          models=(("", "labkit.models.translator:Translator"),), training="labkit.training.translator:TrainPix2Pix",
-         evaluation="labkit.evaluation.generators:pix2pix_figures", n=200, help="pix2pix: a file of its weights"),
+         evaluation="labkit.evaluation.generators:pix2pix_figures", n=200, help="pix2pix: pocket, or a file of its weights"),
     Kind("cyclegan", "Pocket CycleGAN",
          "two such nets without a sentence, sketch → picture and back (`labkit/models/translator.py`); critics are not shipped",
          "Here to be compared with diffusion on the same sketches. It has met no pairs and no words: colour and setting are a "
