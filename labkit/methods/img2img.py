@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from labkit.image import ImageInput, to_tensor
@@ -28,12 +28,6 @@ class SketchFrame(Frame):
 
     fit: Literal["crop", "sketch"] = Field("crop", description="sketch: dark lines on white, whole and large; crop: as it is")
     thicken: int = Field(0, ge=-8, le=8, description="With sketch: pixels that a line gains on either side, or loses")
-
-    @model_validator(mode="after")
-    def _lines_are_a_sketch_s(self):
-        if self.thicken and self.fit != "sketch":
-            raise ValueError(f"thicken: {self.thicken} is for lines, with fit='sketch'; fit={self.fit!r} takes 0")
-        return self
 
 
 class ImageToImage(LatentDiffusion):
@@ -63,7 +57,9 @@ class ImageToImage(LatentDiffusion):
         """The picture (1, 3, H, W) in [-1, 1] as the run starts from it, notices, and what each step of preparation made of a
         sketch. Raises `SpecError` for a sketch that is none."""
         if self.frame.fit == "crop":
-            return *fitted(self.picture, size), {}
+            x, notices = fitted(self.picture, size)
+            idle = f"frame.thicken: {self.frame.thicken} does nothing to a picture taken as it is; use frame.fit 'sketch'"
+            return x, notices + [idle] * bool(self.frame.thicken), {}
         try:
             prepared = prepare(self.picture.pil(), size[1], size[0], self.frame.thicken)
         except SketchError as error:

@@ -39,6 +39,7 @@ from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
 
 SHOWN = 8  # scenes on a sheet
+PLAN = 32  # channels of the map that a new prior plans from the sentence
 
 
 class TrainPrior(Training):
@@ -53,7 +54,6 @@ class TrainPrior(Training):
     scenes: Scenes = 80_000
     channels: int = Field(112, ge=16, le=512, multiple_of=8, description="Channels of every layer")
     blocks: int = Field(2, ge=1, le=12, description="Blocks of three gated blocks, each followed by attention")
-    plan: int = Field(32, ge=0, le=256, description="Channels of the map that is planned from the sentence; 0: none")
     drop: float = Field(0.12, ge=0, lt=1, description="Share of the pictures whose sentence is withheld")
     noise: float = Field(0.05, ge=0, lt=1, description="Share of the codes that are read wrongly")
     posed: bool = Field(True, description="Only posed flat scenes of one subject, where there is no store")
@@ -112,15 +112,14 @@ class TrainPrior(Training):
         """The model that the training starts from. Raises `SpecError` where a warm start is of another architecture."""
         if self.warm:
             model = lab.fresh_copy(self.kind)
-            for name in ("channels", "blocks", "plan"):
-                if (there := getattr(model.config, name)) != getattr(self, name):
-                    raise SpecError(f"{name}: {getattr(self, name)} is not the shipped {self.kind}'s; a warm start keeps "
-                                    f"{there}")
+            if (model.config.channels, model.config.blocks) != (self.channels, self.blocks):
+                raise SpecError(f"channels, blocks: {self.channels}, {self.blocks} are not those of the shipped {self.kind}; "
+                                f"a warm start keeps {model.config.channels}, {model.config.blocks}")
             return model
         n, rng = lab.vqvae.n_embed, np.random.default_rng([self.seed, 1])
         some, grid = data.told(rng.integers(len(data), size=1024), rng), tuple(data.codes[self.level].shape[1:])
         config = PixelSNAILConfig(n, grid, n if self.level else 0, data.kind, some.shape[1], self.channels, self.blocks,
-                                  plan=self.plan)
+                                  plan=PLAN)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = PixelSNAIL(config)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -363,6 +364,10 @@ def test_a_sketch_is_made_fit_first_where_that_is_asked_for(lab):
     assert list(first.extras["stages"]) == ["light", "polarity", "paper", "lines", "frame"] and "stages" not in last.extras
     framed = first.extras["stages"]["frame"]
     assert latent(spec.but(picture=ImageInput.of(framed, 16, 16), frame={"fit": "crop"}), lab).equal(last.extras["latent"])
+    thick = next(spec.but(frame={"fit": "sketch", "thicken": 2}).run(lab)).extras["stages"]
+    assert np.asarray(thick["width"]).mean() < np.asarray(thick["lines"]).mean(), "more ink"
+    idle = next(spec.but(frame={"fit": "crop", "thicken": 2}).run(lab))
+    assert any("frame.thicken: 2 does nothing" in line for line in idle.extras["notices"])
     for empty in ("white", "black", "red"):
         with pytest.raises(SpecError, match="picture: sketch: is empty, or of one colour all over; draw lines"):
             next(spec.but(picture=ImageInput.of(Image.new("RGB", (50, 50), empty), 50, 50)).run(lab))

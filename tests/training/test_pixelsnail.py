@@ -17,7 +17,7 @@ from labkit.world import caption
 from tests.conformance import assert_same, tiny_prior
 from tests.models.priors import BlockCodes, PriorLab
 
-SMALL = {"steps": 4, "batch": 4, "scenes": 40, "channels": 16, "blocks": 1, "plan": 4, "precision": "fp32", "preview_every": 3}
+SMALL = {"steps": 4, "batch": 4, "scenes": 40, "channels": 16, "blocks": 1, "precision": "fp32", "preview_every": 3}
 BOTH = {"prior_top": TrainPriorTop, "prior_bottom": TrainPriorBottom}
 every = pytest.mark.parametrize("kind", BOTH)
 
@@ -75,11 +75,11 @@ def test_loss_falls_from_the_uniform_one(kind, lab):
 
 
 def test_a_warm_start_begins_from_the_lab_s_prior_and_keeps_its_architecture(lab):
-    (step,) = TrainPriorTop(**{**SMALL, "steps": 1, "blocks": 2, "plan": 0, "warm": True, "lr": 1e-9}).run(lab)
+    (step,) = TrainPriorTop(**{**SMALL, "steps": 1, "blocks": 2, "warm": True, "lr": 1e-9}).run(lab)
     trained, _ = step.extras["weights"]()
     for name, value in lab.prior_top.named_parameters():
         assert torch.allclose(trained[name], value, atol=1e-6), name
-    with pytest.raises(SpecError, match="blocks: 1 is not the shipped prior_top's; a warm start keeps 2"):
+    with pytest.raises(SpecError, match="channels, blocks: 16, 1 are not those of the shipped prior_top; .* keeps 16, 2"):
         next(iter(TrainPriorTop(**{**SMALL, "warm": True}).run(lab)))
 
 
