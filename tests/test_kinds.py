@@ -43,6 +43,10 @@ def test_pocket_weights_are_within_their_budget(kind, missing):
     assert path.stat().st_size <= kind.megabytes * 1e6
 
 
+def test_all_pocket_weights_together_are_within_theirs():
+    assert sum(kind.megabytes for kind in KINDS.values()) <= 77
+
+
 def test_an_unknown_kind_names_those_there_are():
     with pytest.raises(ValueError, match="kind: 'biggan' is none of clip, guide, vqgan"):
         kind_of("biggan")
