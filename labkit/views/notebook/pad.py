@@ -17,7 +17,7 @@ import ipywidgets
 from PIL import Image, ImageOps
 from wigglystuff import Paint
 
-from labkit.image import ImageError
+from labkit.image import ImageError, to_rgb
 from labkit.sketches import drawing
 from labkit.views.notebook.widgets import uploads
 
@@ -25,8 +25,8 @@ SIDE = 320  # pixels of the paper
 
 
 def sketch_pad(begin: Image.Image | None = None, side: int = SIDE) -> tuple[Any, Callable[[], Image.Image]]:
-    """A box to display, and `drawn()`, which gives what is on the pad as an RGB picture of side × side (or raises `ImageError`
-    where there is nothing). `begin`: what is on it at first."""
+    """A box to display, and `drawn()`, which gives what is on the pad as an RGB picture of side × side pixels (or raises
+    `ImageError` where there is nothing). `begin`: what is on it at first."""
     paper = Paint(width=side, height=side, init_image=None if begin is None else _sheet(begin, side), color_picker=False)
     upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description="Upload")
     said = ipywidgets.Label("")
@@ -52,4 +52,4 @@ def sketch_pad(begin: Image.Image | None = None, side: int = SIDE) -> tuple[Any,
 
 def _sheet(picture: Image.Image, side: int) -> Image.Image:
     """A picture with its proportions on white paper."""
-    return ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, color="white")
+    return ImageOps.pad(to_rgb(picture), (side, side), Image.Resampling.LANCZOS, color="white")

@@ -2,10 +2,8 @@
 
 import base64
 import json
-import socket
 import subprocess
 import sys
-import urllib.request
 from datetime import UTC, datetime
 from time import monotonic, sleep
 
@@ -17,6 +15,7 @@ from labkit.image import ImageError
 from labkit.image.convert import png_bytes
 from labkit.views.notebook.pad import sketch_pad
 from tests.apps.browser import visitor
+from tests.views.cli.test_handover import answers, free_port
 
 
 def lines(mode: str = "RGB", size: tuple[int, int] = (100, 50), paper="white") -> Image.Image:
@@ -52,8 +51,9 @@ def test_what_is_drawn_lies_on_white_paper():
     np.testing.assert_array_equal(drawn(), lines())
 
 
-def test_what_it_begins_with_keeps_its_proportions():
-    _, drawn = sketch_pad(lines(), side=100)
+@pytest.mark.parametrize(("mode", "paper"), [("RGB", "white"), ("RGBA", (0, 0, 0, 0))])
+def test_what_it_begins_with_keeps_its_proportions_and_lies_on_white(mode, paper):
+    _, drawn = sketch_pad(lines(mode, paper=paper), side=100)
     np.testing.assert_array_equal(np.asarray(drawn())[25:75], lines())
     assert (np.asarray(drawn())[:25] == 255).all()
 
@@ -84,17 +84,14 @@ def test_a_triangle_drawn_in_jupyter_reaches_the_next_cell(chromium, tmp_path):
                 "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
                 "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "pad.ipynb").write_text(json.dumps(notebook))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+    port = free_port()
     lab = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
                             "--IdentityProvider.token=", f"--notebook-dir={tmp_path}"],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        answers(f"{address}/api")
+        until(lambda: answers(port), "Jupyter answers")
         with visitor(chromium) as page:
-            page.goto(f"{address}/lab/tree/pad.ipynb")
+            page.goto(f"http://127.0.0.1:{port}/lab/tree/pad.ipynb")
             draw_and_save(page)
             until((tmp_path / "drawn.png").is_file, "the second cell has written its picture")
     finally:
@@ -118,16 +115,6 @@ def draw_and_save(page) -> None:
     page.mouse.up()
     page.locator(".jp-CodeCell").nth(1).click()
     page.keyboard.press("Shift+Enter")
-
-
-def answers(address: str) -> None:
-    def there() -> bool:
-        try:
-            return urllib.request.urlopen(address, timeout=5).status == 200
-        except OSError:
-            return False
-
-    until(there, "Jupyter answers")
 
 
 def until(found, what: str, seconds: float = 120) -> None:
