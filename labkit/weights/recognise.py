@@ -182,7 +182,8 @@ def zip_entries(path: Path, size: int) -> list[zipfile.ZipInfo]:
             with zipfile.ZipFile(file) as archive:
                 return archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, OSError, OverflowError, struct.error, UnicodeDecodeError) as error:
-            # Each of them comes out of zipfile for some directory that is not whole; it reads no entry here.
+            # What zipfile raises for a directory that is not whole (NotImplementedError: it names a version that no zip has);
+            # it reads no entry here.
             raise ValueError("its directory is damaged") from error
 
 
