@@ -82,7 +82,7 @@ class PriorSampling(Prompted):
     candidates: int = Field(1, ge=1, le=64, description="Drawings, of which CLIP's favourite is kept")
     given: tuple[GivenCode, ...] = Field((), max_length=2048, description="Codes that are not drawn")
     inpaint: Inpaint = Field(Inpaint(), description="A picture to paint anew in part")
-    preview_every: PreviewEvery = 4
+    preview_every: PreviewEvery = 8
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         vqvae, priors, prompts = lab.vqvae, (lab.prior_top, lab.prior_bottom), parse(self.prompt)
