@@ -1,6 +1,6 @@
 """Sketch: draw something, say what it is, and Stable Diffusion makes pictures of it.
 
-    python apps/sketch.py [--stable_diffusion NAME] [--share --auth USER:PASSWORD] [--help]
+    python apps/sketch.py [--stable-diffusion NAME] [--share --auth USER:PASSWORD] [--help]
 
 Every control, bound and default is the spec's; this file says only where they stand and what they are called here.
 """

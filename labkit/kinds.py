@@ -68,6 +68,11 @@ class Kind:
     completes: str = ""
 
     @property
+    def flag(self) -> str:
+        """The name of its flag, as the commands spell names: with hyphens."""
+        return self.name.replace("_", "-")
+
+    @property
     def home(self) -> str:
         """Where its pocket weights lie, or would lie, below data/models."""
         return self.place or f"{self.name}.safetensors"

@@ -190,7 +190,7 @@ def test_without_weights_the_page_says_which_and_the_studio_has_no_tab(monkeypat
     lab = Lab(device="cpu")
     assert [one.name for one in lab.lacking(ImageToImage.needs)] == ["stable_diffusion"]
     said = " ".join(str(b.value) for b in sketch.build(lab).blocks.values() if isinstance(b, gr.HTML))
-    assert "needs stable diffusion" in said and "--stable_diffusion" in said and "labkit train stable_diffusion" in said
+    assert "needs stable diffusion" in said and "--stable-diffusion" in said and "labkit train stable_diffusion" in said
     assert not lab.loaded and "Sketch" not in studio.tabs(lab)
     there = studio.tabs(Lab(device="cpu", stable_diffusion="somebody/else"))
     assert list(there).index("Sketch") == list(there).index("Diffuse") + 1 and "Image to image" not in there

@@ -10,16 +10,18 @@ from labkit.image import ImageError, open_upload
 
 @dataclass
 class Painted:
-    """One prompt's outcome.
+    """One prompt's outcome, made `by` a way, from a `sketch` where it is one of those.
 
     `saw` is the judge's likeliest class per attribute, `found` says which of the prompt's claims it finds, `claims` names
-    them (as in "subject apple"); `before` and `after` are the CLIP scores of the first and last step; `error` is "" if all
-    went well.
+    them (as in "subject apple"); `before` and `after` are the CLIP scores of the first and last step, where CLIP led; `error`
+    is "" if all went well.
     """
 
     prompt: str
     picture: Path
     strip: Path
+    by: str = ""
+    sketch: Path | None = None
     seconds: float = 0.0
     steps: int = 0
     before: float = float("nan")

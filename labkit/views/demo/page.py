@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 
 from labkit.runs.status import duration
 from labkit.views.demo.made import Demo, Painted
@@ -26,7 +27,8 @@ p { margin: 0 0 8px } .soft { color: var(--soft); font-size: 14px }
 .chips { display: flex; flex-wrap: wrap; gap: 6px; margin: 0 0 10px; padding: 0; list-style: none; font-size: 14px }
 .chips li { border: 1px solid var(--line); border-radius: 999px; padding: 1px 10px }
 .chips .yes { color: var(--good); border-color: currentColor } .chips .no { color: var(--bad); border-color: currentColor }
-.strip { overflow-x: auto; margin-top: 10px } .strip img { height: 148px; max-width: none; display: block; border-radius: 6px }
+.strip { overflow-x: auto; margin-top: 10px; display: flex; gap: 8px }
+.strip img { height: 148px; max-width: none; display: block; border-radius: 6px }
 .wide img { max-width: 100%; border: 1px solid var(--line); border-radius: 12px; background: #fff }
 code { font-size: 13px; overflow-wrap: anywhere }
 """
@@ -38,6 +40,9 @@ def page(made: Demo) -> str:
     found = [ok for p in made.painted for ok in p.found.values()]
     there = len(made.painted) - len(made.missing)
     ribbon = f'<div class="ribbon">{POCKET}</div>' if made.pocket else ""
+    ways = "".join(f'<h2>{html.escape(way)}</h2><div class="cards">' +
+                   "".join(card(p, p in made.missing) for p in made.painted if p.by == way) + "</div>"
+                   for way in dict.fromkeys(p.by for p in made.painted))
     setup = f" Set-up took {duration(made.setup_seconds)}." if made.setup_seconds is not None else ""
     matrix = ""
     if (made.folder / "matrix.png").exists():
@@ -49,14 +54,15 @@ def page(made: Demo) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>labkit: prompts become pictures</title><style>{STYLE}</style></head><body>
 <h1>Prompts become pictures</h1>
-<p class="soft">VQGAN+CLIP painted {there} of {len(made.painted)} prompts in {duration(made.seconds)}.{setup}
-A judge that had no part in the painting found {sum(found)} of the {len(found)} things that the prompts name.</p>
+<p class="soft">{there} of {len(made.painted)} pictures in {duration(made.seconds)}.{setup}
+A judge that had no part in making them found {sum(found)} of the {len(found)} things that the prompts name.</p>
 {ribbon}
-<div class="cards">{"".join(card(p, p in made.missing) for p in made.painted)}</div>
+{ways}
 {matrix}
 <h2>Again</h2>
 <p class="soft">Each PNG holds its recipe. <code>python -m labkit replay picture-1.png --out again.png</code> makes it again and
-compares; <code>python -m labkit paint "a pink heart on a plain background"</code> paints something of your own.</p>
+compares; <code>python -m labkit paint "a pink heart on a plain background"</code> paints something of your own, and
+<code>python -m labkit sketch drawing.png "a red house in the snow"</code> makes a picture of your drawing.</p>
 </body></html>
 """
 
@@ -69,6 +75,12 @@ def saw_words(saw: dict[str, str]) -> str:
     return f"{s['subject']}, {s['colour']}; setting {s['setting']}; style {s['style']}"
 
 
+def how_made(p: Painted) -> str:
+    """How a picture came about, in words: `CLIP score 0.100 → 0.400, 60 steps in 12 s`."""
+    clip = "" if math.isnan(p.after) else f"CLIP score {p.before:.3f} → {p.after:.3f}, "
+    return f"{clip}{p.steps} steps in {duration(p.seconds)}"
+
+
 def card(p: Painted, missing: bool) -> str:
     """One prompt with its picture, what the judge saw and how the picture came about."""
     prompt = html.escape(p.prompt)
@@ -78,10 +90,12 @@ def card(p: Painted, missing: bool) -> str:
     saw = saw_words(p.saw)
     chips = "".join(f'<li class="{"yes" if ok else "no"}">{"✓" if ok else "✗"} {html.escape(p.claims[claim])}</li>'
                     for claim, ok in p.found.items()) or "<li>the prompt names nothing that the judge knows</li>"
+    sketch = "" if p.sketch is None else f'<img src="{p.sketch.name}" alt="The sketch that it started from">'
     notes = "".join(f'<p class="soft">{html.escape(n)}</p>' for n in [*p.notices, *filter(None, [p.error])])
     return f"""<div class="card"><a href="{p.picture.name}"><img class="big" src="{p.picture.name}" alt="{prompt}"></a>
 <div class="text"><p class="prompt">{prompt}</p><ul class="chips">{chips}</ul>
 <p class="soft">The judge saw: {html.escape(saw)}</p>
-<p class="soft">CLIP score {p.before:.3f} → {p.after:.3f}, {p.steps} steps in {duration(p.seconds)}</p>{notes}
-<div class="strip"><a href="{p.strip.name}"><img src="{p.strip.name}" alt="How the picture came about"></a></div></div></div>
+<p class="soft">{how_made(p)}</p>{notes}
+<div class="strip">{sketch}<a href="{p.strip.name}"><img src="{p.strip.name}" alt="How the picture came about"></a></div>
+</div></div>
 """

@@ -1,4 +1,4 @@
-"""The demo: a few prompts become pictures, a judge says what it sees in each, one page shows it all.
+"""The demo: a few prompts and sketches become pictures, a judge says what it sees in each, one page shows it all.
 
 Pictures are painted in parallel processes of one thread each, which on a laptop is faster than one process with all
 threads: the tensors are small. The judge has no part in the painting.
@@ -17,17 +17,20 @@ from typing import Any
 import joblib
 
 from labkit.files import FileError, write_atomically, written
-from labkit.image import open_upload
+from labkit.image import ImageInput, open_upload, save_png
+from labkit.methods.img2img import ImageToImage
+from labkit.methods.text_to_image import TextToImage
 from labkit.methods.vqgan_clip import VQGANCLIP
 from labkit.runs.result import collect
 from labkit.runs.status import duration
 from labkit.runs.workers import run_all
+from labkit.spec import Prompted
 from labkit.tables import csv_text
 from labkit.views.demo.made import Demo, Painted, readable
-from labkit.views.demo.page import page, saw_words
-from labkit.world import read
+from labkit.views.demo.page import how_made, page, saw_words
+from labkit.world import read, render_sketch, sample_scene
 
-PROMPTS = (
+PAINTED = (
     "a flat illustration of a red apple in the snow",
     "a flat illustration of a green ship on the sea",
     "a flat illustration of a yellow house at night",
@@ -35,35 +38,60 @@ PROMPTS = (
     "a comic-style illustration of a blue car at sunset",
     "A colourful cubist painting of a parrot in a cage",  # the VQGAN+CLIP report's
 )
+DRAWN = (
+    "a flat illustration of a blue lighthouse at sunset",
+    "a flat illustration of an orange cat on a plain background",
+    "a flat illustration of a white rocket at night",
+)
+SKETCHED = {  # by whose line art it is that they start from
+    "house": "a flat illustration of a red house in the snow",
+    "guitar": "a flat illustration of a green guitar in a meadow",
+    "elephant": "a flat illustration of a purple elephant in the city",
+}
+WAYS = {VQGANCLIP: "Painted by VQGAN+CLIP", TextToImage: "Drawn by Stable Diffusion",
+        ImageToImage: "Made of sketches by Stable Diffusion"}
+SIDE = 64  # pixels of a sketch
 
 
-def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int | None = None, seed: int = 0, *, lab: Any = None,
-         n_jobs: int | None = None, progress: Callable[[str], None] = lambda line: None,
-         setup_seconds: float | None = None) -> Demo:
-    """Paint the prompts into `folder`: picture-N.png (each with its recipe), strip-N.png, matrix.png, matrix.csv and
-    index.html.
+def asked(steps: int | None = None, seed: int = 0, quick: bool = False) -> list[Prompted]:
+    """What the demo makes. `steps` of each picture (None: as many as its method has by default); `quick`: two pictures each
+    way. Raises `SpecError`."""
+    own, most = {"seed": seed} | ({} if steps is None else {"steps": steps}), 2 if quick else None
+    return [*(VQGANCLIP(prompt=prompt, **own) for prompt in PAINTED[:most]),
+            *(TextToImage(prompt=prompt, **own) for prompt in DRAWN[:most]),
+            *(ImageToImage(prompt=prompt, picture=line_art(subject), **own) for subject, prompt in [*SKETCHED.items()][:most])]
 
-    lab     None: the pocket models, loaded by each process. A lab that is given paints in this process.
-    steps   None: as many as the method has by default.  n_jobs  processes; None: one per core, no more than prompts.
-    A prompt that fails does not stop the others. Raises `SpecError` before anything is painted.
+
+def line_art(subject: str) -> ImageInput:
+    """A drawn scene's subject as line art on an empty sheet."""
+    scene = sample_scene(0, "test", subject=subject, style="flat", two=False)
+    return ImageInput.of(render_sketch(scene, SIDE, alone=True), SIDE, SIDE)
+
+
+def demo(folder: str | Path, specs: Sequence[Prompted], *, lab: Any = None, n_jobs: int | None = None,
+         progress: Callable[[str], None] = lambda line: None, setup_seconds: float | None = None) -> Demo:
+    """Make the pictures that are asked for into `folder`: picture-N.png (each with its recipe), strip-N.png, sketch-N.png of
+    those that start from one, matrix.png, matrix.csv and index.html.
+
+    lab     None: the pocket models, loaded by each process. A lab that is given makes them in this process.
+    n_jobs  processes; None: one per core, no more than pictures.
+    A picture that fails does not stop the others.
     """
     started = time.perf_counter()
     folder = Path(folder)
-    own = {} if steps is None else {"steps": steps}
-    specs = [VQGANCLIP(prompt=prompt, seed=seed, **own) for prompt in prompts]
     if lab is None:
         from labkit.lab import Lab
 
         judging, jobs = Lab(), n_jobs or min(joblib.cpu_count(), len(specs))
-        for kind in ("clip", "vqgan", "judge"):  # what is missing is told at once, not after the painting
-            judging.model(kind)
+        for kind in ("clip", "judge", *dict.fromkeys(kind for spec in specs for kind in spec.needs)):
+            judging.model(kind)  # what is missing is told at once, not after the painting
     else:
         judging, jobs = lab, 1
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(len(specs)):  # an earlier demo's pictures shall not stand in for one that is missing
         for name in names(k):
             (folder / name).unlink(missing_ok=True)
-    progress(f"painting {len(specs)} pictures of {specs[0].steps} steps, {jobs} at a time")
+    progress(f"making {len(specs)} pictures, {jobs} at a time")
     ended = itertools.count(1)
 
     def tell(k: int, one: Painted) -> None:
@@ -76,16 +104,16 @@ def demo(folder: str | Path, prompts: Sequence[str] = PROMPTS, steps: int | None
     return made
 
 
-def names(k: int) -> tuple[str, str]:
-    """The files of the k-th prompt."""
-    return f"picture-{k + 1}.png", f"strip-{k + 1}.png"
+def names(k: int) -> tuple[str, str, str]:
+    """The files of the k-th picture."""
+    return f"picture-{k + 1}.png", f"strip-{k + 1}.png", f"sketch-{k + 1}.png"
 
 
-def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
-    """Paint and save one prompt, in whatever process."""
-    k, spec = asked
-    picture, strip = (Path(folder, name) for name in names(k))
-    one = Painted(spec.prompt, picture, strip)
+def paint(given: tuple[int, Prompted], lab: Any, folder: str) -> Painted:
+    """Make and save one picture, in whatever process."""
+    k, spec = given
+    picture, strip, sketch = (Path(folder, name) for name in names(k))
+    one = Painted(spec.prompt, picture, strip, WAYS[type(spec)])
     try:
         notices: dict[str, None] = {}
         result = collect(spec, lab, on_step=lambda s, r: notices.update(dict.fromkeys(s.extras.get("notices", ()))))
@@ -100,6 +128,9 @@ def paint(asked: tuple[int, VQGANCLIP], lab: Any, folder: str) -> Painted:
     try:
         result.save(picture)
         result.save_strip(strip)
+        if isinstance(spec, ImageToImage):
+            save_png(spec.picture.pil(), sketch)
+            one.sketch = sketch
     except FileError as error:
         one.error = str(error)
     course = [scores["clip"] for scores in result.history if "clip" in scores]
@@ -151,7 +182,7 @@ def report(made: Demo) -> str:
         lines.append(f"  the judge saw  {saw_words(p.saw)}")
         missed = ", ".join(p.claims[claim] for claim, ok in p.found.items() if not ok)
         lines.append(f"  did not find   {missed or 'nothing is missing'}")
-        lines.append(f"  clip           {p.before:.3f} → {p.after:.3f}, {p.steps} steps in {duration(p.seconds)}")
+        lines.append(f"  made           {p.by[0].lower()}{p.by[1:]}, {how_made(p)}")
         lines += [f"  note           {notice}" for notice in p.notices]
     found = [ok for p in made.painted for ok in p.found.values()]
     lines += ["", f"the judge found {sum(found)} of the {len(found)} things that the prompts name"]

@@ -200,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
                    help="ask visitors for these (or set LABKIT_AUTH, which other users of this machine cannot see)")
     p.add_argument("--profile", choices=PROFILES, help="limits; default: local, or public when others can reach it")
     for kind in named_kinds():
-        p.add_argument(f"--{kind.name}", metavar="NAME", help=kind.help)
+        p.add_argument(f"--{kind.flag}", metavar="NAME", help=kind.help)
     p.add_argument("--precision", choices=get_args(Precision), default="auto",
                    help="auto: bf16 where the processor gains by it, else fp32")
     p.add_argument("--device", help="default: cuda where there is one")

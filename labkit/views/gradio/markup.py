@@ -75,7 +75,7 @@ def lacking_html(lab, kinds) -> str:
     """Which weights a page lacks and how to get them; "" where it lacks none."""
     return "".join(
         f'<div class="lk-notice">This page needs {html.escape(kind.name.replace("_", " "))}, and no pocket weights of it are '
-        f"shipped yet. Start the app with <code>--{kind.name} …</code>; {html.escape(kind.help)}. "
+        f"shipped yet. Start the app with <code>--{kind.flag} …</code>; {html.escape(kind.help)}. "
         f"<code>python -m labkit train {kind.name}</code> makes pocket ones.</div>" for kind in lab.lacking(kinds))
 
 

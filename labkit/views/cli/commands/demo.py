@@ -15,12 +15,12 @@ from labkit.views.cli.terminal import DONE, FAILED, say
 
 @dataclass
 class DemoOptions:
-    """Paint a few prompts; one page shows them with what the judge saw and did not find."""
+    """Make pictures of a few prompts and sketches; one page shows them with what the judge saw and did not find."""
 
     out: Annotated[str, arg(metavar="DIR", help="Where pictures and page go")] = "out/demo"
     steps: Annotated[int | None, maybe("Steps a picture; as many as the method has, or 20 with --quick", "INT")] = None
     seed: Annotated[int, arg(help="Seed of every picture")] = 0
-    quick: Annotated[bool, arg(help="Two pictures and few steps: does it run at all?")] = False
+    quick: Annotated[bool, arg(help="Two pictures each way and few steps: does it run at all?")] = False
     jobs: Annotated[int | None, maybe("Processes; one per core unless given", "INT")] = None
 
 
@@ -31,9 +31,9 @@ def main(args: list[str]) -> int:
     from labkit.views.demo import paint as view
 
     setup = os.environ.get("LABKIT_SETUP_SECONDS", "")
-    prompts = view.PROMPTS[:2] if options.quick else view.PROMPTS
     steps = 20 if options.quick and options.steps is None else options.steps
-    made = view.demo(out, prompts, steps, options.seed, n_jobs=options.jobs, progress=say,
+    specs = view.asked(steps, options.seed, options.quick)
+    made = view.demo(out, specs, n_jobs=options.jobs, progress=say,
                      setup_seconds=float(setup) if setup.isdigit() else None)
     print(view.report(made))
     return FAILED if made.missing else DONE
