@@ -162,9 +162,9 @@ _ALL = (
          "two such nets without a sentence, sketch → picture and back (`labkit/models/translator.py`); critics are not shipped",
          "Here to be compared with diffusion on the same sketches. It has met no pairs and no words: colour and setting are a "
          "guess.",
-         megabytes=4, draws=True, pocket=False, load="labkit.models.translator:load_cyclegan",
+         megabytes=4, draws=True, load="labkit.models.translator:load_cyclegan",
          models=(("", "labkit.models.translator:CycleGAN"),), training="labkit.training.translator:TrainCycleGAN",
-         evaluation="labkit.evaluation.generators:cyclegan_figures", n=200, help="CycleGAN: a file of its weights"),
+         evaluation="labkit.evaluation.generators:cyclegan_figures", n=200, help="CycleGAN: pocket, or a file of its weights"),
     Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
          "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
          "is a measure, never a guide.",
@@ -212,7 +212,7 @@ _ALL = (
          "diffusers' and transformers' own parts: `AutoencoderKL`, `UNet2DConditionModel`, `CLIPTextModel` "
          "(`labkit/models/stable_diffusion.py`)",
          "It reads the words of the picture world and no others. No safety checker is loaded: nobody looks at what is drawn.",
-         megabytes=16, draws=True, pocket=False, load="labkit.clip.stable_diffusion:load_stable_diffusion",
+         megabytes=16, draws=True, load="labkit.clip.stable_diffusion:load_stable_diffusion",
          models=(("", "diffusers:UNet2DConditionModel"),), training="labkit.training.stable_diffusion:TrainStableDiffusion",
          evaluation="labkit.evaluation.stable_diffusion:stable_figures", n=100,
          place="stable_diffusion/unet/diffusion_pytorch_model.safetensors",

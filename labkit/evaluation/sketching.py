@@ -1,7 +1,7 @@
 """Sketches made into pictures over a grid, and looked at: the resumable sweep of strength × guidance × prompt × seed.
 
     asked = held_out_sketches(12)                          # or asked_of(read_sketch_zip("ImageNet-Sketch.zip", n=300).sketches)
-    swept = sketch_sweep(lab, asked, {"strength": (0.5, 0.75), "guidance": (1.0, 5.0), "seed": (0, 1)})
+    swept = sketch_sweep(lab, asked, {"strength": (0.5, 0.8), "guidance": (1.0, 2.0), "seed": (0, 1)})
     swept.table                                            # a row a picture
     swept.sheet(across="strength", down="guidance", sketch=asked[0].sketch.id)
 
@@ -39,7 +39,7 @@ from labkit.spec import SpecError
 from labkit.world import read, render, render_sketch
 
 TEMPLATE = ImageToImage(prompt="-", picture=ImageInput.of(Image.new("RGB", (64, 64), "white"), 64, 64), preview_every=1000)
-GRID: dict[str, tuple] = {"strength": (0.3, 0.45, 0.6, 0.75, 0.9, 1.0), "guidance": (1.0, 2.5, 5.0, 7.5, 10.0, 20.0),
+GRID: dict[str, tuple] = {"strength": (0.3, 0.5, 0.65, 0.8, 0.9, 1.0), "guidance": (1.0, 2.0, 3.0, 5.0, 7.5, 15.0),
                           "seed": (0, 1)}
 CLAIMS = ("subject", "colour", "setting", "style")
 CELLS = "out/sketching"  # where finished pictures stay

@@ -4,8 +4,9 @@
 
 For classifier-free guidance a share `drop` of the captions is empty (Ho & Salimans 2022). The text is the pocket CLIP's,
 frozen: it costs no training. `easy` is the share of the steps that see scenes with one subject in a plain style only: what a
-picture is of is learnt before how pictures differ. Shipped is the moving average of the weights. Held-out combinations never
-occur.
+picture is of is learnt before how pictures differ. `posed` scenes leave nothing to chance that has no name, so that a caption
+says all of the picture: mixed in, they give text → picture something to be sure of, while the others teach every place, size
+and turn that a sketch may have. Shipped is the moving average of the weights. Held-out combinations never occur.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from labkit.models.stable_diffusion import StableDiffusion
 from labkit.models.stable_text import text_model, text_tokenizer
 from labkit.precision import autocast
 from labkit.spec import Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
-from labkit.training.bank import FLAT, scene_bank
+from labkit.training.bank import FLAT, POSED, scene_bank
 from labkit.training.codes import captions
 from labkit.training.latents import LatentBank, fingerprint_of
 from labkit.training.optim import average, cosine, set_lr, update_average
@@ -52,6 +53,7 @@ class TrainStableDiffusion(Training):
     width: int = Field(64, ge=16, le=640, multiple_of=16, description="Channels at the finest level; 1.5 and 2.5 times below")
     easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject in a plain style")
     flat: bool = Field(False, description="Only flat scenes with one subject: what a first training learns")
+    posed: float = Field(0.0, ge=0, le=1, description="Share of every batch that is of posed scenes")
     scenes: Scenes = 40_000
     seed: Seed = 101
     preview_every: PreviewEvery = 500
@@ -61,11 +63,14 @@ class TrainStableDiffusion(Training):
         rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **(FLAT if self.flat else {}))
         vae, tokenizer = lab.autoencoder, text_tokenizer(lab.clip.tokenizer.json, lab.clip.tokenizer.context_length)
         tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
+        stiff = round(self.posed * self.batch)
+        posed = scene_bank("train", max(1, self.scenes // 2), **POSED) if stiff else bank  # they vary less
+        posed_seen = LatentBank(vae, posed) if stiff else seen
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             new = UNet2DConditionModel(**unet_config(vae, tower, self.width))
         model = lab.fresh_copy("stable_diffusion").unet if self.warm else new
-        model = model.to(device).train().requires_grad_(True)
+        model = model.to(device, memory_format=torch.channels_last).train().requires_grad_(True)
         averaged, scheduler = average(model), DDIMScheduler(**SCHEDULER)
         optimiser = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         roof = StableDiffusion(vae, averaged.module, [tower], [tokenizer], scheduler)
@@ -75,9 +80,11 @@ class TrainStableDiffusion(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             some = easy if i < self.easy * self.steps else bank.index
-            index = some[rng.np.integers(len(some), size=self.batch)]
-            z0 = seen.latents(index).to(device)
-            texts = [text if rng.np.random() >= self.drop else "" for text in captions(bank, index, rng.np)]
+            index = some[rng.np.integers(len(some), size=self.batch - stiff)]
+            stiff_index = rng.np.integers(len(posed), size=stiff)
+            z0 = torch.cat([seen.latents(index), posed_seen.latents(stiff_index)]).to(device)
+            said = captions(bank, index, rng.np) + captions(posed, stiff_index, rng.np)
+            texts = [text if rng.np.random() >= self.drop else "" for text in said]
             t = drawn_times(self.batch, len(alpha_bar), rng.torch)
             eps, a = torch.randn(z0.shape, generator=rng.torch).to(device), alpha_bar[t]
             with cast:

@@ -48,6 +48,7 @@ class TrainTranslator(Training):
 
     kind: ClassVar[str] = ""
     paired: ClassVar[bool] = True  # whether it sees which picture a sketch is of
+    veil: ClassVar[float] = 0.0  # standard deviation of the noise over what critics see, at the first step; none at the last
     example: ClassVar[dict[str, Any]] = {"batch": 2}
 
     steps: Steps = 4000
@@ -90,6 +91,10 @@ class TrainTranslator(Training):
             noise = torch.randn(s.shape, generator=rng.torch).to(device)
             with cast:
                 loss, scores, asked = self.turn(model, s, x, e, noise)
+            if self.veil:
+                left = self.veil * (1 - i / self.steps)
+                asked = [(name, *(seen + left * torch.randn(seen.shape, generator=rng.torch).to(device)
+                                  for seen in (real, made))) for name, real, made in asked]
             critics.requires_grad_(False)
             with cast:
                 game = sum((critics[name](made).float() - 1).square().mean() for name, _, made in asked) / 2
@@ -140,6 +145,7 @@ class TrainCycleGAN(TrainTranslator):
 
     kind: ClassVar[str] = "cyclegan"
     paired: ClassVar[bool] = False
+    veil: ClassVar[float] = 0.6
 
     batch: Batch = 8
     cycle: float = Field(10.0, ge=0, le=1000, description="λ: weight of what does not come back")
