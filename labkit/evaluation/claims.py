@@ -43,16 +43,16 @@ def compare(claim: str, table: pd.DataFrame, by: str, higher: str, lower: str, v
     `unit` names what is averaged over first. Raises ValueError if there are fewer than two units.
     """
     a, b = (table[table[by] == name].groupby(unit)[value].mean().dropna() for name in (higher, lower))
-    shared = a.index.intersection(b.index)
+    shared, units = a.index.intersection(b.index), unit + ("es" if unit.endswith("ch") else "s")
     if len(shared) >= 2:
         a, b = a[shared], b[shared]
         d, low, high = _mean(a - b)
-        of = f"{len(shared)} {unit}s, each both ways"
+        of = f"{len(shared)} {units}, each both ways"
     elif min(len(a), len(b)) >= 2:
         d, low, high = _welch(a, b)
-        of = f"{len(a)} and {len(b)} {unit}s"
+        of = f"{len(a)} and {len(b)} {units}"
     else:
-        raise ValueError(f"{value}: {higher!r} has {len(a)} {unit}s, {lower!r} {len(b)}; two of each are needed")
+        raise ValueError(f"{value}: {higher!r} has {len(a)} {units}, {lower!r} {len(b)}; two of each are needed")
     told = f"{value} is {a.mean():.2f} with {higher} and {b.mean():.2f} with {lower} ({of})"
     between = f"(95 % interval {low:+.2f} to {high:+.2f})"
     if low > 0:

@@ -134,7 +134,8 @@ def _summary(lab, table: pd.DataFrame, pictures: dict[str, Tensor], drawn: Tenso
             kind = WAYS[way][0]
             parameters = sum(p.numel() for p in KINDS[kind].module(lab.model(kind)).parameters())
             row |= {"seconds": f"{seconds[way]:.3f}", "parameters": f"{parameters / 1e6:.1f} M"}
-        rows.append(row)
+        # A minus sign: a spreadsheet takes a cell that begins with a hyphen for a formula.
+        rows.append({name: cell if name == "way" else cell.replace("-", "−") for name, cell in row.items()})
     return pd.DataFrame(rows).fillna("–")
 
 

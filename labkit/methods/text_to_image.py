@@ -58,7 +58,7 @@ class LatentDiffusion(Prompted, listed=False):
 
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the whole way from noise to picture")
     negative: str = Field("", max_length=2000, description="Negative prompt: what to lead away from")
-    guidance: float = Field(2.0, ge=0, le=30, description="How far to lean on the prompt; 1 or less: not at all; full size: 7.5")
+    guidance: float = Field(2.0, ge=0, le=30, description="How far to lean on the prompt; 1 or less not at all; full size: 7.5")
     sampler: Sampling = Field(Sampling(), description="How a step is taken")
     frame: Frame = Field(Frame(), description="Size; a picture of another one is cropped to its proportions and resampled")
     count: int = Field(1, ge=1, le=16, description="Pictures side by side; each has a seed one higher than the last")
