@@ -43,3 +43,15 @@ def visitor(chromium: str, width: int = 1280, height: int = 900, local_files: bo
         browser.close()
     assert not outside, f"the page asked for {outside}"
     assert not errors
+
+
+def tab(page, name: str) -> None:
+    """Open a tab; on a narrow page it may lie behind "…"."""
+    found = page.get_by_role("tab", name=name, exact=True)
+    expect(page.get_by_role("tab").first).to_be_visible()
+    page.wait_for_timeout(300)  # which tabs fit is settled after they are there
+    if not found.first.is_visible():
+        page.locator(".overflow-menu > button").first.click()
+        page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
+        return
+    found.first.click()

@@ -17,7 +17,7 @@ from labkit.spec import MEASURES, METHODS
 from labkit.views.gradio import measure, workbench
 from labkit.views.gradio.app import PUBLIC, launch
 from labkit.views.gradio.page import page_of
-from tests.apps.browser import visitor
+from tests.apps.browser import tab, visitor
 from tests.apps.support import tiny_lab
 from tests.conformance.toys import installed
 
@@ -106,7 +106,7 @@ def test_the_measure_over_the_api(demo, pictures):
 def test_in_the_browser(demo, pictures, chromium):
     with visitor(chromium) as page:
         page.goto(demo.local_url)
-        page.get_by_role("tab", name="Toy posterise").click()
+        tab(page, "Toy posterise")
         page.locator("#toy_posterise-run").click()
         alert = page.locator("#toy_posterise-status [role=alert]")
         expect(alert).to_contain_text("sketch: is missing; give a picture")
@@ -121,7 +121,7 @@ def test_in_the_browser(demo, pictures, chromium):
         page.get_by_role("button", name="Make it again in a notebook").locator("visible=true").click()
         expect(page.locator("#toy_posterise-code")).to_contain_text("from labkit.methods.toy_posterise import ToyPosterise")
 
-        page.get_by_role("tab", name="Toy lightness").click()
+        tab(page, "Toy lightness")
         page.locator("#toy_lightness-run").click()
         expect(page.locator("#toy_lightness-status [role=alert]")).to_contain_text("pictures: give 1 to 24 pictures; got 0")
         page.locator("#toy_lightness-pictures input[type=file]").set_input_files(pictures)

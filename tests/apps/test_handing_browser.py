@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from apps import studio
 from labkit.image import save_png
 from labkit.views.gradio.app import LOCAL, launch
-from tests.apps.browser import visitor
+from tests.apps.browser import tab, visitor
 from tests.apps.test_latents_browser import lasso
 from tests.conformance import TinyLab
 
@@ -65,7 +65,7 @@ def test_what_a_run_made_goes_on_to_another_page_and_into_a_gallery(chromium, tm
         tab(page, "Codes")
         page.locator("#codes-shelf").get_by_text("Go on from this picture").click()
         shelf = page.locator("#codes-shelf")
-        shelf.get_by_role("button", name="Paint").click()
+        shelf.get_by_role("button", name="Paint", exact=True).click()
         expect(page.get_by_text("picture: there is none yet")).to_be_visible()
         page.locator("#codes-control-prompt textarea").fill("a red apple:2 | snow")
         page.locator("#codes-run").click()
@@ -76,18 +76,6 @@ def test_what_a_run_made_goes_on_to_another_page_and_into_a_gallery(chromium, tm
             shelf.get_by_role("button", name="Latents").click()
             expect(page.locator("#projection-pictures img")).to_have_count(count)
             tab(page, "Codes")
-        shelf.get_by_role("button", name="Paint").click()
+        shelf.get_by_role("button", name="Paint", exact=True).click()
         expect(page.locator("#control-canvas__init img")).to_be_visible()
         expect(page.locator("#control-prompt textarea")).to_have_value("a red apple:2 | snow")
-
-
-def tab(page, name: str) -> None:
-    """Open a tab; on a narrow page it may lie behind "…"."""
-    found = page.get_by_role("tab", name=name, exact=True)
-    expect(page.get_by_role("tab").first).to_be_visible()
-    page.wait_for_timeout(300)  # which tabs fit is settled after they are there
-    if not found.first.is_visible():
-        page.locator(".overflow-menu > button").first.click()
-        page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
-        return
-    found.first.click()

@@ -77,7 +77,7 @@ def test_a_picture_of_the_folder_goes_to_a_method(chromium, folder, monkeypatch)
             frame.locator("#find").fill("red")
             frame.locator("#gallery figure").click()
             expect(page.locator("#projection-chosen")).to_contain_text("in/red.jpg")
-            page.locator("#projection-shelf").get_by_role("button", name="Paint").click()
+            page.locator("#projection-shelf").get_by_role("button", name="Paint", exact=True).click()
             expect(page.locator("#control-canvas__init img")).to_be_visible()
             expect(page.locator("#control-prompt textarea")).to_have_value('"a sign: 12:30 | open"')
     finally:

@@ -15,7 +15,7 @@ from labkit.views.cli.terminal import DONE, FAILED, say
 
 @dataclass
 class DemoOptions:
-    """Make pictures of a few prompts and sketches; one page shows them with what the judge saw and did not find."""
+    """Make pictures of a few prompts and sketches; one page shows them with what the judge saw."""
 
     out: Annotated[str, arg(metavar="DIR", help="Where pictures and page go")] = "out/demo"
     steps: Annotated[int | None, maybe("Steps a picture; as many as the method has, or 20 with --quick", "INT")] = None
