@@ -44,7 +44,7 @@ HEAD = 32  # channels of an attention's head
 class TrainStableDiffusion(Training):
     """Pocket Stable Diffusion: its U-Net."""
 
-    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16}
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16, "posed": 0.5}
 
     steps: Steps = 20_000
     batch: Batch = 32
@@ -63,9 +63,9 @@ class TrainStableDiffusion(Training):
         rng, bank = Rng(self.seed), scene_bank("train", self.scenes, **(FLAT if self.flat else {}))
         vae, tokenizer = lab.autoencoder, text_tokenizer(lab.clip.tokenizer.json, lab.clip.tokenizer.context_length)
         tower, seen = text_model(lab.clip.model, tokenizer).to(device), LatentBank(vae, bank)
-        stiff = round(self.posed * self.batch)
-        posed = scene_bank("train", max(1, self.scenes // 2), **POSED) if stiff else bank  # they vary less
-        posed_seen = LatentBank(vae, posed) if stiff else seen
+        n_posed = round(self.posed * self.batch)
+        posed_bank = scene_bank("train", max(1, self.scenes // 2), **POSED) if n_posed else bank  # they vary less
+        posed_seen = LatentBank(vae, posed_bank) if n_posed else seen
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             new = UNet2DConditionModel(**unet_config(vae, tower, self.width))
@@ -80,10 +80,10 @@ class TrainStableDiffusion(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(200, self.steps // 10 + 1)))
             some = easy if i < self.easy * self.steps else bank.index
-            index = some[rng.np.integers(len(some), size=self.batch - stiff)]
-            stiff_index = rng.np.integers(len(posed), size=stiff)
-            z0 = torch.cat([seen.latents(index), posed_seen.latents(stiff_index)]).to(device)
-            said = captions(bank, index, rng.np) + captions(posed, stiff_index, rng.np)
+            index = some[rng.np.integers(len(some), size=self.batch - n_posed)]
+            posed_index = rng.np.integers(len(posed_bank), size=n_posed)
+            z0 = torch.cat([seen.latents(index), posed_seen.latents(posed_index)]).to(device)
+            said = captions(bank, index, rng.np) + captions(posed_bank, posed_index, rng.np)
             texts = [text if rng.np.random() >= self.drop else "" for text in said]
             t = drawn_times(self.batch, len(alpha_bar), rng.torch)
             eps, a = torch.randn(z0.shape, generator=rng.torch).to(device), alpha_bar[t]
