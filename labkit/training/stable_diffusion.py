@@ -44,7 +44,7 @@ HEAD = 32  # channels of an attention's head
 class TrainStableDiffusion(Training):
     """Pocket Stable Diffusion: its U-Net."""
 
-    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16, "posed": 0.5}
+    example: ClassVar[dict[str, Any]] = {"batch": 2, "easy": 0.5, "width": 16}
 
     steps: Steps = 20_000
     batch: Batch = 32
