@@ -137,3 +137,17 @@ def test_a_u_net_beside_weights_that_it_does_not_know_is_refused(folder, tmp_pat
     with pytest.raises(WeightsError, match="its U-Net was trained with another autoencoder .* train it again"):
         pocket_pipeline.complete(copy)
     assert json.loads((copy / "model_index.json").read_text())["safety_checker"] == [None, None]
+
+
+@pytest.mark.parametrize(("posed", "share"), [(0.0, 0), (0.5, 2), (1.0, 4)])
+def test_posed_scenes_are_their_share_of_every_batch(tiny, monkeypatch, posed, share):
+    asked, honest = [], LatentBank.latents
+    made = {}
+    begin = LatentBank.__init__
+    monkeypatch.setattr(LatentBank, "__init__", lambda self, vae, bank: (made.update({id(self): bank.fixed}), begin(
+        self, vae, bank))[1])
+    monkeypatch.setattr(LatentBank, "latents", lambda self, index: (asked.append((made[id(self)].get("posed", False),
+                                                                                  len(index))), honest(self, index))[1])
+    spec = TrainStableDiffusion(**SMALL | {"batch": 4}, width=16, easy=0, flat=True, posed=posed)
+    assert np.isfinite(list(spec.run(tiny))[-1].scores["loss"])
+    assert sum(n for one, n in asked if one) == share and sum(n for _, n in asked) == 4
