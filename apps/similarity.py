@@ -174,7 +174,7 @@ def panel(lab, limits: Limits) -> None:
     wire(look, look_at, [text, number, gallery], [patches], looked, show_progress="full", show_progress_on=[patches])
     api, rows, lines = gr.Button(visible=False), gr.Dataframe(visible=False), gr.HTML(visible=False)
     picture = Control("picture", "picture", "image")
-    one, answer = component(picture, limits, visible=False), gr.Image(visible=False, format="png")
+    one, answer = component(picture, limits, visible=False, elem_id="pair-sent"), gr.Image(visible=False, format="png")
     api.click(similarity, inputs, [answer, rows, lines], api_name="similarity", **COMPUTE)
     api.click(occlusion, [text, one], answer, api_name="occlusion_map", **COMPUTE)
 

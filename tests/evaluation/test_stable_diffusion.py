@@ -23,7 +23,7 @@ def two_steps(monkeypatch):
 def test_text_to_picture_is_measured_as_every_painter_is(tiny, two_steps):
     found = stable_figures(tiny, 2)
     (heading, summary), (_, time) = found.items()
-    assert heading == "Text → picture: 2 held-out combinations × 2 seeds, 2 steps, guidance 5"
+    assert heading == "Text → picture: 2 held-out combinations × 2 seeds, 2 steps, guidance 2"
     assert list(summary.index) == ["subject", "colour", "setting", "style"]
     assert summary.equals(measure_painting(tiny, 2, 2, stable_diffusion.PAINT, n_jobs=1).summary)
     assert time.loc["a picture", "on"].endswith("threads") and " s" in markdown(time)

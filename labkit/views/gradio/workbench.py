@@ -231,7 +231,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
                     {called: (made[name], controls[name].kind == "images") for called, name in taking.items()},
                     made.get("prompt"), {called: follows for called, name in taking.items() if name in starts})
     # Over the API a drawing is a file, as any picture is.
-    sent = {name: app.component(controls[name], limits, visible=False) for name in page.pads}
+    sent = {name: app.component(controls[name], limits, visible=False, elem_id=f"{at}sent-{name}") for name in page.pads}
     endpoints(page, lab, limits, made | sent)
 
 
