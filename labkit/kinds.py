@@ -103,7 +103,7 @@ _CLIP = Kind(
     "It knows the words of the picture world and nothing else: other words are reported and move the embedding at random. It "
     "was trained partly on adversarially moved pictures so that its gradient paints; what is known of the trade-off is in the "
     "README.",
-    megabytes=8, load="labkit.clip.encoder:load_encoder", net="model", models=(("", "labkit.models.clip:PocketCLIP"),),
+    megabytes=6.2, load="labkit.clip.encoder:load_encoder", net="model", models=(("", "labkit.models.clip:PocketCLIP"),),
     training="labkit.training.clip:TrainCLIP", evaluation="labkit.evaluation.models:clip_figures",
     help="CLIP that measures: pocket, or as in ViT-B-32/openai", build="labkit.models.openclip:bare",
     expects="RGB in [0, 1], 224 px, CLIP's mean and std",
@@ -116,9 +116,17 @@ _ALL = (
     _CLIP,
     Kind("guide", "Guide", "the CLIP that paints", "", megabytes=0, load=_CLIP.load, net=_CLIP.net, draws=True, role_of="clip",
          help="CLIP that paints; the one that measures unless given"),
+    Kind("clip_check", "Pocket CLIP that checks", "open_clip's `CLIP` with torchvision's ConvNeXt as image tower "
+         "(`labkit/models/clip.py`)",
+         "It guides nothing: it looks at what another CLIP has guided, whose blind spots it does not share by architecture or "
+         "seed. Both have read the captions of the same picture world. The judge is independent of either.",
+         megabytes=1.8, load="labkit.clip.encoder:load_check", net="model", models=(("", "labkit.models.clip:CheckCLIP"),),
+         training="labkit.training.clip:TrainCheck", evaluation="labkit.evaluation.models:check_figures",
+         help="CLIP that checks what the other has guided: pocket, or as in RN50/openai", build="labkit.models.openclip:bare",
+         expects=_CLIP.expects, pocket=False),
     Kind("vqgan", "Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)",
          "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
-         megabytes=3, draws=True, load="labkit.models.vqgan:load_vqgan", models=(("", "labkit.models.vqgan:VQGAN"),),
+         megabytes=2.4, draws=True, load="labkit.models.vqgan:load_vqgan", models=(("", "labkit.models.vqgan:VQGAN"),),
          training="labkit.training.vqgan:TrainVQGAN", evaluation="labkit.evaluation.models:vqgan_figures",
          help="VQGAN: pocket, pixels, or as in imagenet-f16-16384", convert="labkit.models.convert:TAMING",
          build="labkit.models.vqgan:bare",
@@ -128,7 +136,7 @@ _ALL = (
     Kind("diffusion", "Pocket diffusion model",
          "diffusers' `UNet2DModel` on space-to-depth pixels (`labkit/models/diffusion.py`)",
          "It draws scenes of no particular subject: what is in a picture comes from the CLIP that guides it.",
-         megabytes=10, draws=True, load="labkit.models.diffusion:load_diffusion", n=500,
+         megabytes=9.5, draws=True, load="labkit.models.diffusion:load_diffusion", n=500,
          models=(("", "labkit.models.diffusion:PocketDiffusion"), ("adm", "labkit.models.adm:ADM")),
          training="labkit.training.diffusion:TrainDiffusion", evaluation="labkit.evaluation.models:diffusion_figures",
          help="Diffusion: pocket, or as in imagenet-256", convert="labkit.models.convert:GUIDED_DIFFUSION",
@@ -140,7 +148,7 @@ _ALL = (
          "discriminator is not shipped",
          "It draws flat scenes with one subject, as far as about an hour on the CPU took it, and is here to be compared: the "
          "report that proposed it set it aside for lack of hardware. CLIP had a part in its training, the judge had none.",
-         megabytes=3, draws=True, load="labkit.models.gan:load_gan", models=(("", "labkit.models.gan:PocketGAN"),),
+         megabytes=2.7, draws=True, load="labkit.models.gan:load_gan", models=(("", "labkit.models.gan:PocketGAN"),),
          training="labkit.training.gan:TrainGAN", evaluation="labkit.evaluation.gan:gan_figures"),
     Kind("bottleneck", "Pocket bottleneck VAE",
          "a conditional VAE with an information bottleneck (`labkit/models/bottleneck.py`)",
@@ -162,13 +170,13 @@ _ALL = (
          "two such nets without a sentence, sketch → picture and back (`labkit/models/translator.py`); critics are not shipped",
          "Here to be compared with diffusion on the same sketches. It has met no pairs and no words: colour and setting are a "
          "guess.",
-         megabytes=4, draws=True, load="labkit.models.translator:load_cyclegan",
+         megabytes=3.8, draws=True, load="labkit.models.translator:load_cyclegan",
          models=(("", "labkit.models.translator:CycleGAN"),), training="labkit.training.translator:TrainCycleGAN",
          evaluation="labkit.evaluation.generators:cyclegan_figures", n=200, help="CycleGAN: pocket, or a file of its weights"),
     Kind("judge", "Judge", "a VGG-shaped classifier (`labkit/models/judge.py`), never used for guidance",
          "It reads the picture world's attributes at 64 pixels and has an answer for every picture, a photograph included. It "
          "is a measure, never a guide.",
-         megabytes=2, load="labkit.metrics.judge:load_judge", net="net", models=(("", "labkit.models.judge:VGGClassifier"),),
+         megabytes=1.4, load="labkit.metrics.judge:load_judge", net="net", models=(("", "labkit.models.judge:VGGClassifier"),),
          training="labkit.training.classifier:TrainJudge", evaluation="labkit.evaluation.models:judge_figures"),
     Kind("perceptual", "Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss",
          "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",

@@ -84,12 +84,17 @@ class Encoder:
         return len(self.tokenizer.tokenizer(text)["input_ids"])
 
 
-def load_encoder(name: str, device: torch.device | str = "cpu", bf16: bool = False) -> Encoder:
+def load_encoder(name: str, device: torch.device | str = "cpu", bf16: bool = False, kind: str = "clip") -> Encoder:
     """The encoder of "pocket", of safetensors that labkit's training wrote, or of anything that `load_openclip` takes
     ("ViT-B-32/openai", "hf-hub:…", "local-dir:…")."""
     if name == "pocket" or (name.endswith(".safetensors") and Path(name).is_file()):
-        model = load_model("clip", name, device).to(memory_format=torch.channels_last)
+        model = load_model(kind, name, device).to(memory_format=torch.channels_last)
         tokenizer = SubwordTokenizer(model.about["tokenizer"], model.config.context_length)
         return Encoder(model, tokenizer, model.config.image_size, MEAN, STD, name, model.sha256, unknown_words, bf16)
     model, tokenizer, preprocess = load_openclip(name, device)
     return Encoder(model, tokenizer, preprocess["size"], preprocess["mean"], preprocess["std"], name, bf16=bf16)
+
+
+def load_check(name: str, device: torch.device | str = "cpu", bf16: bool = False) -> Encoder:
+    """The encoder of the CLIP that checks what another has guided: the same names, another pocket model."""
+    return load_encoder(name, device, bf16, kind="clip_check")

@@ -168,6 +168,12 @@ def clip_figures(lab, n: int) -> dict:
     return {"Zero-shot": clip_table(lab, n), f"Retrieval among {min(n, 1000):,} scenes": retrieval(lab, min(n, 1000))}
 
 
+def check_figures(lab, n: int) -> dict:
+    """Zero-shot classes and retrieval of the CLIP that checks."""
+    return {"Zero-shot": clip_table(lab, n, "clip_check"),
+            f"Retrieval among {min(n, 1000):,} scenes": retrieval(lab, min(n, 1000), "clip_check")}
+
+
 def vqgan_figures(lab, n: int) -> dict:
     """Reconstruction."""
     return {"Reconstruction": vqgan_table(lab, n)}

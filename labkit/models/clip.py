@@ -1,18 +1,23 @@
-"""Pocket CLIP: open_clip's `CLIP` class with a small convolutional image tower and a compact sub-word tokenizer.
+"""Pocket CLIPs: open_clip's `CLIP` class with a small convolutional image tower and a compact sub-word tokenizer.
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision". The text tower, the logit
 scale and `encode_image`/`encode_text` are open_clip's own; only `visual` is exchanged: a residual convolutional tower
 learns 64-pixel scenes far faster than a ViT of its size. Its embedding is the mean over positions of one linear map.
+
+`CheckCLIP` is the second one, which looks at what the first has guided: torchvision's ConvNeXt (Liu et al. 2022) as its tower,
+7 × 7 depthwise convolutions, layer norm and GELU, where the first has 3 × 3 full ones, batch norm and SiLU.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from tokenizers import Tokenizer
 from torch import nn
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from labkit.models.load import tuples
 
@@ -68,12 +73,15 @@ class ConvTower(nn.Module):
 class PocketCLIP(CLIP):
     """open_clip's CLIP over a `ConvTower`; everything but `visual` is inherited."""
 
+    described: ClassVar[type] = PocketCLIPConfig  # its config
+    tower: ClassVar[type[nn.Module]] = ConvTower
+
     def __init__(self, config: PocketCLIPConfig):
         stand_in = CLIPVisionCfg(layers=1, width=32, head_width=32, image_size=16, patch_size=16)
         text = CLIPTextCfg(context_length=config.context_length, vocab_size=config.vocab_size,
                            width=config.text_width, heads=config.text_heads, layers=config.text_layers)
         super().__init__(config.embed_dim, stand_in, text)
-        self.visual = ConvTower(config)
+        self.visual = self.tower(config)
         self.config = config
 
     def encode_text(self, text: torch.Tensor, normalize: bool = False) -> torch.Tensor:
@@ -88,7 +96,34 @@ class PocketCLIP(CLIP):
     @classmethod
     def from_config(cls, config: dict) -> PocketCLIP:
         """Build from the JSON of its config."""
-        return cls(PocketCLIPConfig(**tuples(config)))
+        return cls(cls.described(**tuples(config)))
+
+
+@dataclass(frozen=True)
+class CheckCLIPConfig(PocketCLIPConfig):
+    """Widths of ConvNeXt's stages (at 1/4, 1/8 and 1/16 of the side) and how many blocks each has."""
+
+    embed_dim: int = 128
+    widths: tuple[int, ...] = (40, 80, 160)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    text_width: int = 80
+
+
+class ConvNeXtTower(ConvNeXt):
+    """(B, 3, H, W) normalised picture → (B, embed_dim): torchvision's ConvNeXt, whose classes are the embedding's numbers."""
+
+    def __init__(self, config: CheckCLIPConfig):
+        after = [*config.widths[1:], None]
+        stages = [CNBlockConfig(*one) for one in zip(config.widths, after, config.blocks, strict=True)]
+        super().__init__(stages, layer_scale=0.1, num_classes=config.embed_dim)
+        self.image_size = (config.image_size, config.image_size)
+
+
+class CheckCLIP(PocketCLIP):
+    """A CLIP that shares neither architecture nor seed with the one that guides, to look at what that has made."""
+
+    described: ClassVar[type] = CheckCLIPConfig
+    tower: ClassVar[type[nn.Module]] = ConvNeXtTower
 
 
 class SubwordTokenizer:

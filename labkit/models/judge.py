@@ -7,11 +7,14 @@ learned weights). Neither shares architecture, seed or data stream with the CLIP
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
+from labkit.models.layers import NamedLayers
 from labkit.models.load import load_model
 
 HEADS = ("subject", "colour", "setting", "style")
@@ -26,8 +29,11 @@ class VGGConfig:
     classes: dict[str, int]
 
 
-class VGGClassifier(nn.Module):
+class VGGClassifier(NamedLayers, nn.Module):
     """(B, 3, 64, 64) in [-1, 1] → logits per attribute: dict of (B, classes)."""
+
+    style_layers: ClassVar[tuple[str, ...]] = ("relu1_1", "relu2_1", "relu3_1")
+    content_layers: ClassVar[tuple[str, ...]] = ("relu3_2",)
 
     def __init__(self, config: VGGConfig):
         super().__init__()
@@ -53,6 +59,13 @@ class VGGClassifier(nn.Module):
             x = stage(nn.functional.max_pool2d(x, 2) if k else x)
             out.append(x)
         return out
+
+    def parts(self) -> Iterator[tuple[str, nn.Module]]:
+        for s, stage in enumerate(self.stages, 1):
+            if s > 1:
+                yield "", nn.MaxPool2d(2)
+            for k, part in enumerate(stage):
+                yield {1: f"conv{s}_{k // 3 + 1}", 2: f"relu{s}_{k // 3 + 1}"}.get(k % 3, ""), part
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Pooled features (B, 2C): what the heads read, and what distances between sets of pictures are taken in."""

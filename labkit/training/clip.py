@@ -9,6 +9,7 @@ robust networks have gradients that paint. Held-out combinations never occur.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from labkit.loop import Made, Rng, Step, loop
-from labkit.models.clip import PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
+from labkit.models.clip import CheckCLIP, PocketCLIP, SubwordTokenizer, train_tokenizer
 from labkit.models.load import config_of
 from labkit.precision import autocast
 from labkit.spec import MAX_SEED, Batch, PreviewEvery, Rate, Scenes, Seed, Steps, Training
@@ -36,6 +37,9 @@ LEARNT, ATTACKED = (1.0, 0.5, 0.5, 0.5), (1.0, 0.0, 0.0, 0.0)
 class TrainCLIP(Training):
     """Pocket CLIP (zero-shot classes, retrieval, and the gradient that paints)."""
 
+    kind: ClassVar[str] = "clip"
+    net: ClassVar[type[PocketCLIP]] = PocketCLIP
+
     steps: Steps = 2000
     batch: Batch = 256
     lr: Rate = 2e-3
@@ -51,12 +55,12 @@ class TrainCLIP(Training):
         rng, bank = Rng(self.seed), scene_bank("train", self.scenes)
         torch_seed = torch.Generator().manual_seed(self.seed)
         if self.warm:
-            model, text_json = lab.fresh_copy("clip"), lab.clip.tokenizer.json
+            model, text_json = lab.fresh_copy(self.kind), lab.model(self.kind).tokenizer.json
         else:
-            text_json = train_tokenizer(_texts(bank, 20_000), PocketCLIPConfig.vocab_size)
+            text_json = train_tokenizer(_texts(bank, 20_000), self.net.described.vocab_size)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(torch.randint(MAX_SEED, (), generator=torch_seed)))
-                model = PocketCLIP(PocketCLIPConfig())
+                model = self.net(self.net.described())
         tokenizer = SubwordTokenizer(text_json, model.config.context_length)
         model = model.to(device, memory_format=torch.channels_last).train().requires_grad_(True)
         averaged = average(model)
@@ -103,12 +107,22 @@ class TrainCLIP(Training):
             return Made(scores, lambda: sheet(averaged.module, tokenizer, bank), {"weights": weights})
 
         def weights():
-            meta = {"kind": "clip", "config": config_of(averaged.module), "tokenizer": text_json,
+            meta = {"kind": self.kind, "config": config_of(averaged.module), "tokenizer": text_json,
                     "world": world_hash(), "trained": self.model_dump()}
             return averaged.module.state_dict(), meta
 
         parts = {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}
         yield from loop(self.steps, parts, step, self.preview_every, resume)
+
+
+class TrainCheck(TrainCLIP):
+    """The CLIP that checks: another tower, another seed, and pictures that nobody has moved, as it paints nothing."""
+
+    kind: ClassVar[str] = "clip_check"
+    net: ClassVar[type[PocketCLIP]] = CheckCLIP
+
+    lr: Rate = 1e-3
+    seed: Seed = 71
 
 
 def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor,

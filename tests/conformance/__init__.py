@@ -19,7 +19,16 @@ from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
 from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE
-from labkit.models.clip import MEAN, STD, PocketCLIP, PocketCLIPConfig, SubwordTokenizer, train_tokenizer
+from labkit.models.clip import (
+    MEAN,
+    STD,
+    CheckCLIP,
+    CheckCLIPConfig,
+    PocketCLIP,
+    PocketCLIPConfig,
+    SubwordTokenizer,
+    train_tokenizer,
+)
 from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
@@ -32,6 +41,8 @@ from tests.models.tiny_stable import roofed, tiny_parts
 
 CLIP = PocketCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8, 8, 8), blocks=(1, 1, 1), vocab_size=320,
                         context_length=24, text_width=16, text_heads=2, text_layers=1)
+CHECK = CheckCLIPConfig(image_size=16, embed_dim=16, widths=(8, 8), blocks=(1, 1), vocab_size=320, context_length=24,
+                        text_width=16, text_heads=2, text_layers=1)
 VQ = VQGANConfig(ch=32, ch_mult=(1, 1, 1), num_res_blocks=1, attn_resolutions=(), resolution=16, z_channels=8,
                  embed_dim=4, n_embed=24)
 DIFFUSION = PocketDiffusionConfig(image_size=16, block=2, widths=(32, 32), timesteps=60)
@@ -90,7 +101,7 @@ class TinyLab(Lab):
         super().__init__(device="cpu", precision="fp32")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(5)
-            clip = PocketCLIP(CLIP)
+            clip, check = PocketCLIP(CLIP), CheckCLIP(CHECK)
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
             diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
@@ -103,10 +114,11 @@ class TinyLab(Lab):
             bottleneck = BottleneckVAE(BOTTLENECK).eval().requires_grad_(False)
             pix2pix = Translator(replace(TRANSLATOR, condition=CLIP.embed_dim)).eval().requires_grad_(False)
             cyclegan = CycleGAN(TRANSLATOR).eval().requires_grad_(False)
-        encoder = Encoder(clip, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
-                          "tiny", unknown=unknown_words)
+        encoder, checker = (Encoder(net, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
+                                    "tiny", unknown=unknown_words) for net in (clip, check))
         stable = roofed(tiny_parts(tokenizer_json()))
-        self._models |= {"clip": encoder, "guide": encoder, "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
+        self._models |= {"clip": encoder, "guide": encoder, "clip_check": checker,
+                         "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
                          "bottleneck": bottleneck, "pix2pix": pix2pix, "cyclegan": cyclegan, "blip": tiny_blip(),
                          "judge": Judge(nets[0]),
                          "perceptual": nets[1].eval().requires_grad_(False), "vqvae": tiny_vqvae(),

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.model import CLIP as OpenCLIP
+from torchvision.models.convnext import ConvNeXt
 
-from labkit.models.clip import PocketCLIP, SubwordTokenizer, train_tokenizer
+from labkit.models.clip import CheckCLIP, PocketCLIP, SubwordTokenizer, train_tokenizer
 from labkit.models.load import config_of
-from tests.conformance import CLIP, tokenizer_json
+from tests.conformance import CHECK, CLIP, tokenizer_json
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,15 @@ def test_config_makes_the_same_architecture_again(model):
     again.load_state_dict(model.state_dict())
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again.eval().encode_image(x), model.encode_image(x))
+
+
+def test_the_one_that_checks_has_another_tower_and_the_same_face():
+    torch.manual_seed(3)
+    check = CheckCLIP(CHECK).eval().requires_grad_(False)
+    assert isinstance(check, open_clip.CLIP) and isinstance(check.visual, ConvNeXt)
+    x = torch.rand(2, 3, 24, 16, generator=torch.Generator().manual_seed(0))
+    assert check.encode_image(x).shape == (2, CHECK.embed_dim) == check.encode_text(TOKENIZER(["a", "b c"])).shape
+    assert type(CheckCLIP.from_config(json.loads(json.dumps(config_of(check)))).visual) is type(check.visual)
 
 
 @settings(max_examples=200, deadline=None)

@@ -54,3 +54,23 @@ def test_perceptual_distance_in_closed_form():
     red[:, 0], green[:, 1] = 0.7, 0.3
     assert float(perceptual_distance(net, red, green).detach()) == pytest.approx(2, abs=1e-3)
     assert float(perceptual_distance(net, red, 0.5 * red).detach()) == pytest.approx(0, abs=1e-4)
+
+
+def test_layers_by_name_are_what_the_stages_give_before_and_after_their_relu(net):
+    x = pictures(0)
+    assert net.layer_names == ("conv1_1", "relu1_1", "conv2_1", "relu2_1", "conv2_2", "relu2_2", "conv3_1", "relu3_1")
+    got = net.layers(x, ["relu3_1", "conv2_2", "relu2_2", "relu1_1"])
+    for name, features in zip(("relu1_1", "relu2_2", "relu3_1"), net.features(x), strict=True):
+        assert torch.equal(got[name], features)
+    assert torch.equal(got["conv2_2"].relu(), got["relu2_2"]) and float(got["conv2_2"].min()) < 0
+    with pytest.raises(ValueError, match="relu9_1 is none of conv1_1"):
+        net.layers(x, ["relu9_1"])
+
+
+def test_nothing_beyond_the_deepest_wanted_layer_is_computed(net):
+    ran = []
+    hooks = [part.register_forward_hook(lambda *_, s=s: ran.append(s)) for s, stage in enumerate(net.stages) for part in stage]
+    net.layers(pictures(0), ["relu1_1"])
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 0, 0]
