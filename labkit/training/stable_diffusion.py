@@ -39,6 +39,7 @@ from labkit.world import PLAIN, world_hash
 SCHEDULER = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
              "prediction_type": "v_prediction", "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
 HEAD = 32  # channels of an attention's head
+SKETCHED = (0.5, 0.98)  # at which shares of all times a run from a sketch starts
 
 
 class TrainStableDiffusion(Training):
@@ -54,6 +55,7 @@ class TrainStableDiffusion(Training):
     easy: float = Field(0.4, ge=0, le=1, description="Share of the steps on scenes with one subject in a plain style")
     flat: bool = Field(False, description="Only flat scenes with one subject: what a first training learns")
     posed: float = Field(0.0, ge=0, le=1, description="Share of every batch that is of posed scenes")
+    sketched: float = Field(0.0, ge=0, le=1, description="Share of every batch that starts from the sketch of its scene")
     scenes: Scenes = 40_000
     seed: Seed = 101
     preview_every: PreviewEvery = 500
@@ -66,6 +68,8 @@ class TrainStableDiffusion(Training):
         n_posed = round(self.posed * self.batch)
         posed_bank = scene_bank("train", max(1, self.scenes // 2), **POSED) if n_posed else bank  # they vary less
         posed_seen = LatentBank(vae, posed_bank) if n_posed else seen
+        n_sketched = min(round(self.sketched * self.batch), self.batch - n_posed)
+        sketches = LatentBank(vae, scene_bank("train", self.scenes, sketched=True, **bank.fixed)) if n_sketched else seen
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             new = UNet2DConditionModel(**unet_config(vae, tower, self.width))
@@ -86,7 +90,12 @@ class TrainStableDiffusion(Training):
             said = captions(bank, index, rng.np) + captions(posed_bank, posed_index, rng.np)
             texts = [text if rng.np.random() >= self.drop else "" for text in said]
             t = drawn_times(self.batch, len(alpha_bar), rng.torch)
-            eps, a = torch.randn(z0.shape, generator=rng.torch).to(device), alpha_bar[t]
+            eps = torch.randn(z0.shape, generator=rng.torch).to(device)
+            if n_sketched:
+                start, t[:n_sketched] = sketched_times(n_sketched, len(alpha_bar), rng.torch)
+                drawn = sketches.latents(index[:n_sketched]).to(device)
+                eps[:n_sketched] = noise_of_sketch(eps[:n_sketched], z0[:n_sketched], drawn, alpha_bar[start])
+            a = alpha_bar[t]
             with cast:
                 guess = model(add_noise(z0, eps, a), t.to(device), roof.read(texts).states, return_dict=False)[0]
             loss = F.mse_loss(guess.float(), add_noise(eps, -z0, a))
@@ -105,6 +114,19 @@ class TrainStableDiffusion(Training):
 
         yield from loop(self.steps, {"model": model, "averaged": averaged, "optimiser": optimiser, "rng": rng}, step,
                         self.preview_every, resume)
+
+
+def noise_of_sketch(eps: torch.Tensor, z0: torch.Tensor, sketch: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+    """ε', (B, C, H, W): the noise by which z_0 is what a run sees that starts from the sketch, noised by ε, at ᾱ_s (B,)."""
+    lean = (alpha_bar / (1 - alpha_bar)).sqrt().to(z0).view(-1, 1, 1, 1)
+    return eps + lean * (sketch - z0)
+
+
+def sketched_times(n: int, count: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where `n` runs from sketches start, of `count` times, and where on its way each is met."""
+    low, high = SKETCHED
+    start = ((low + (high - low) * torch.rand(n, generator=rng)) * count).long().clamp(max=count - 1)
+    return start, (torch.rand(n, generator=rng) * (start + 1)).long()
 
 
 def unet_config(vae, tower, width: int) -> dict:

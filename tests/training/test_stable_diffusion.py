@@ -19,12 +19,13 @@ from labkit import zoo
 from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.models.autoencoder import autoencoder_config, from_vqgan
+from labkit.models.schedule import add_noise
 from labkit.models.stable_load import load_stable_diffusion, quiet
 from labkit.training import pocket_pipeline
 from labkit.training.autoencoder import TrainAutoencoder, scale_of
 from labkit.training.bank import scene_bank
 from labkit.training.latents import LatentBank, fingerprint_of
-from labkit.training.stable_diffusion import TrainStableDiffusion, unet_config
+from labkit.training.stable_diffusion import TrainStableDiffusion, noise_of_sketch, sketched_times, unet_config
 from labkit.weights import WeightsError
 from tests.conformance import TinyLab, pocket_lab
 
@@ -151,3 +152,34 @@ def test_posed_scenes_are_their_share_of_every_batch(tiny, monkeypatch, posed, s
     spec = TrainStableDiffusion(**SMALL | {"batch": 4}, width=16, easy=0, flat=True, posed=posed)
     assert np.isfinite(list(spec.run(tiny))[-1].scores["loss"])
     assert sum(n for one, n in asked if one) == share and sum(n for _, n in asked) == 4
+
+
+def test_a_sketched_scene_begins_as_the_sketch_and_leads_to_the_picture():
+    rng = torch.Generator().manual_seed(0)
+    eps, z0, drawn = torch.randn(3, 5, 4, 2, 2, generator=rng)
+    a = torch.tensor([0.9, 0.5, 0.2, 0.05, 0.01], dtype=torch.float64)
+    noise = noise_of_sketch(eps, z0, drawn, a)
+    assert torch.allclose(add_noise(z0, noise, a), add_noise(drawn, eps, a), atol=1e-5)
+    assert torch.allclose(noise_of_sketch(eps, z0, z0, a), eps)
+
+
+def test_no_sketch_is_met_before_its_start_nor_starts_early():
+    start, met = sketched_times(4000, 1000, torch.Generator().manual_seed(0))
+    assert bool((met <= start).all()) and int(start.min()) >= 500 and int(start.max()) < 980
+    assert int(met.min()) == 0 and bool((met == start).any())
+
+
+def test_sketched_scenes_are_met_with_their_own_sketches(tiny, monkeypatch):
+    """With a sketch for its picture, and nothing else, what is learnt differs; without the share nothing does."""
+    def loss(sketched):
+        spec = TrainStableDiffusion(**SMALL | {"batch": 4}, width=16, easy=0, flat=True, sketched=sketched)
+        (*_, last) = spec.run(tiny)
+        return last.scores["loss"]
+
+    plain, all_sketched = loss(0.0), loss(1.0)
+    seen = []
+    monkeypatch.setattr("labkit.training.stable_diffusion.noise_of_sketch",
+                        lambda eps, z0, sketch, a: seen.append((z0, sketch)) or eps)
+    loss(0.5)
+    (z0, sketch), = seen
+    assert plain != all_sketched and z0.shape == sketch.shape == (2, *z0.shape[1:]) and not torch.equal(z0, sketch)
