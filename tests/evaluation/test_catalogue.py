@@ -34,7 +34,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def lab(missing, own_bank):
     return pocket_lab(missing, ("guide", "clip", "vqgan", "diffusion", "gan", "perceptual", "judge", "blip", "vqvae",
-                                "prior_top", "prior_bottom", "bottleneck"))
+                                "prior_top", "prior_bottom", "bottleneck", "cyclegan"))
 
 
 @pytest.fixture(autouse=True)

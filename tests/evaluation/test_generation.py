@@ -12,6 +12,7 @@ from labkit.evaluation.generation import (
     again,
     measure_generation,
     oddities,
+    of_sketches,
     read_by_judge,
     report_on_pictures,
     sample_pictures,
@@ -23,7 +24,7 @@ from labkit.metrics.meteor import meteor_sentence
 from labkit.models.drawing import sample_codes
 from labkit.prompt import parse
 from labkit.spec import SpecError
-from labkit.world import read, unknown_words
+from labkit.world import read, render_sketch, unknown_words
 from tests.models.priors import PriorLab
 
 
@@ -65,11 +66,20 @@ def test_who_reads_everything_right_scores_all_and_the_same_words_dealt_to_other
 def test_the_table_has_the_report_s_figures_and_says_whose_ours_are(report):
     assert set(REPORT) <= set(report.table.index) and report.table.loc["ROUGE-L", "report"] == "0.156"
     assert list(report.table.columns) == ["report", "ours", "ours, BLIP (circular)", "other sentences", "bottleneck VAE",
-                                          "drawn scenes", "n"]
+                                          "CycleGAN (of sketches)", "drawn scenes", "n"]
     assert (report.table["n"] == "20").all() and report.table.loc["KID (judge)", "report"] == "not given"
     stated = report.scores[["score", "variant", "n", "range", "interval", "better"]]
     assert stated.notna().all(axis=None) and (stated["variant"].str.len() > 5).all() and (stated["n"] == 20).all()
     assert set(report.scores["read by"]) == {"judge", "BLIP (circular)", ""}
+
+
+def test_the_cyclegan_is_given_the_line_art_of_each_scene(lab, monkeypatch):
+    scenes = held_out_scenes(3)
+    monkeypatch.setattr(type(lab.cyclegan), "forward", lambda self, x: x)
+    given = of_sketches(lab, scenes)
+    for scene, x in zip(scenes, given, strict=True):
+        lines = torch.from_numpy(render_sketch(scene, alone=True)).float() / 255
+        assert torch.allclose(x, lines.expand(3, -1, -1), atol=1e-6)
 
 
 def test_what_is_missing_is_told_and_nothing_is_fetched(report, blocked):
