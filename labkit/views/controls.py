@@ -161,13 +161,14 @@ def value(control: Control, raw: Any) -> Any:
     return raw
 
 
-def build(spec_cls: type[Spec], values: dict[str, Any]) -> Spec:
-    """The spec of flat values, `{"prompt": …, "canvas__width": 64}`; what is not given keeps its default.
+def build(spec_cls: type[Spec], values: dict[str, Any], others: dict[str, Any] | None = None) -> Spec:
+    """The spec of flat values, `{"prompt": …, "canvas__width": 64}`; what is not given keeps its default. `others` are whole
+    fields that no control holds.
 
     A picture (PIL) becomes an `ImageInput` at the width and height beside it, or at its own size.
     """
     controls = chosen(spec_cls, values)
-    return _build(spec_cls, {name: value(controls[name], raw) for name, raw in values.items()}, None)
+    return _build(spec_cls, {name: value(controls[name], raw) for name, raw in values.items()} | (others or {}), None)
 
 
 def _build(spec_cls: type[Spec], flat: dict[str, Any], base: Spec | None) -> Spec:

@@ -22,7 +22,7 @@ from labkit.views.gradio import app
 from labkit.views.gradio.app import PRIVATE
 from labkit.views.gradio.board import Board
 from labkit.views.gradio.markup import code_html
-from labkit.views.gradio.page import Site
+from labkit.views.gradio.page import Part, Site
 
 SIDE = 640  # pixels of a grid's drawing
 ROOM = 60  # pixels that a code's number needs
@@ -41,11 +41,8 @@ CLICKED = """document.addEventListener('click', (event) => {
 });"""
 
 
-class CodesPanel:
-    """Components below a page's picture.
-
-    outputs  what a run changes of it.  again  the events on which the page is to run.
-    """
+class CodesPanel(Part):
+    """Two grids of codes and a board to choose from."""
 
     def __init__(self, site: Site):
         at, lab, kept, fresh = site.page.prefix, site.lab, site.kept, site.fresh

@@ -51,7 +51,7 @@ class Page:
     wanted  a prompt's weighted parts that the last picture should show.  prefix  of all element ids.
     pads  controls of pictures that are drawn (`pad.pad`).  presets  what this page begins with instead of a spec's default.
     live  what is said of some controls as they move, below the first of the main rows: (names, (lab, flat values) → HTML).
-    extra  makes what this page alone has below its picture: (`Site`) → something as `codes.CodesPanel`.
+    extra  makes what this page alone has below its picture: (`Site`) → `Part`.
     """
 
     method: type[Method]
@@ -74,7 +74,7 @@ class Page:
     pads: tuple[str, ...] = ()
     presets: dict[str, Any] = field(default_factory=dict)
     live: tuple[tuple[str, ...], Callable[[Any, dict[str, Any]], str]] | None = None
-    extra: Callable[[Site], Any] | None = None
+    extra: Callable[[Site], Part] | None = None
 
     @cached_property
     def controls(self) -> dict[str, Control]:
@@ -108,6 +108,25 @@ class Site:
     fresh: Any
     made: dict[str, Any]
     line: Any
+
+
+class Part:
+    """What a page alone has below its picture; made with a `Site`.
+
+    outputs  what a run changes of it.  again  the events on which the page is to run.  inputs  what a run reads of it.
+    """
+
+    outputs: tuple = ()
+    again: tuple = ()
+    inputs: tuple = ()
+
+    def fields(self, flat: dict[str, Any], *values: Any) -> dict[str, Any]:
+        """Fields of the spec that `inputs` say, which no control holds; `flat` is what the controls say."""
+        return {}
+
+    def shown(self, spec: Method, step: Step | None) -> dict[Any, Any]:
+        """What changes with a step."""
+        return {}
 
 
 def words_of(spec_cls: type[Spec]) -> tuple[str, str]:
@@ -183,8 +202,8 @@ def flat_of(spec: Spec) -> dict[str, Any]:
 
 
 def spec_from(page: Page, values: dict[str, Any], kept: dict[str, Any], limits: Limits) -> Method:
-    """The spec of what the controls say; `kept` are fields without a control, from a restored PNG."""
-    spec = build_spec(page.method, opened(page.controls, values)).but(**kept)
+    """The spec of what the controls say; `kept` are fields without a control, of the page's own part or a restored PNG."""
+    spec = build_spec(page.method, opened(page.controls, values), kept)
     limits.check(flat_of(spec))
     return spec
 

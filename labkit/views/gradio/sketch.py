@@ -17,7 +17,7 @@ from labkit.models.latent_path import Frame, Sampling, steps_run, steps_to_ask
 from labkit.sketches.strength import StrengthShown
 from labkit.spec import SpecError, Step
 from labkit.views.gradio.markup import notices_html
-from labkit.views.gradio.page import THUMB, Site, spec_from
+from labkit.views.gradio.page import THUMB, Part, Site, spec_from
 from labkit.views.gradio.runs import wire
 from labkit.views.notebook.show import data_uri
 
@@ -100,11 +100,8 @@ def strip_html(title: str, pictures: list[Image.Image], words: list[str], chosen
     return f'<div class="lk-note">{html.escape(title)}</div><div class="lk-strip">{cells}</div>'
 
 
-class SketchPanel:
-    """Components below a page's pictures.
-
-    outputs  what a run changes of it.  again  the events on which the page is to run: none.
-    """
+class SketchPanel(Part):
+    """How the sketch was made fit, and what the model sees of it."""
 
     def __init__(self, site: Site):
         self.site = site
@@ -112,7 +109,7 @@ class SketchPanel:
         self.stages = gr.HTML(f'<div class="lk-note">{NOTHING}</div>', elem_id=f"{at}stages")
         self.strip = gr.HTML(elem_id=f"{at}strip", elem_classes="lk-hollow")
         look = gr.Button("Look first: what will the model see?", size="sm", elem_id=f"{at}look")
-        self.outputs, self.again = [self.stages, self.strip], ()
+        self.outputs = [self.stages, self.strip]
         wire(look, self._looked, [site.kept, *(site.made[name] for name in names)], self.outputs, site.line)
 
     def shown(self, spec, step: Step | None) -> dict[Any, Any]:

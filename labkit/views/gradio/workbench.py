@@ -26,6 +26,7 @@ from labkit.views.gradio.pad import pad
 from labkit.views.gradio.page import (
     SIZES,
     Page,
+    Part,
     Site,
     documented,
     file_name,
@@ -155,20 +156,19 @@ def panel(page: Page, lab, limits: Limits) -> None:
                 told = gr.HTML(elem_id=f"{at}told", elem_classes="lk-hollow")
                 reset = gr.Button("Set everything back to defaults", size="sm")
     names, kept = list(controls), gr.State({})
-    inputs, extra = [made[name] for name in names], None
-    if page.extra:
-        with below:
-            extra = page.extra(Site(page, lab, limits, kept, fresh, made, line))
+    inputs = [made[name] for name in names]
+    with below:
+        extra = page.extra(Site(page, lab, limits, kept, fresh, made, line)) if page.extra else Part()
     outputs = [*pictures.outputs, line, inside, notices, verdict, curve, download, code, *([made["seed"]] if seeded else []),
-               *(extra.outputs if extra else [])]
+               *extra.outputs]
 
     def show(stopped, fresh_seed: bool, kept_fields: dict, *values):
         """Run for the page; yields what changes on it."""
-        flat, on_page = dict(zip(names, values, strict=True)), None
+        flat, on_page = dict(zip(names, values[:len(names)], strict=True)), None
         if fresh_seed:
             flat["seed"] = secrets.randbelow(int(controls["seed"].maximum or MAX_SEED) + 1)
         with tempfile.TemporaryDirectory(prefix="labkit-") as folder:
-            spec = spec_from(page, flat, kept_fields, limits)
+            spec = spec_from(page, flat, kept_fields | extra.fields(flat, *values[len(names):]), limits)
             note = f"seed {spec.seed}" if seeded else ""
             yield {line: progress_html(Result(None), "Loading models …"),
                    **dict.fromkeys((inside, notices, verdict, curve), ""),
@@ -177,7 +177,7 @@ def panel(page: Page, lab, limits: Limits) -> None:
                 score = spec.score or next(iter(result.scores), None)
                 now = {line: progress_html(result, ending, note), inside: inside_html(page, step),
                        notices: notices_html(result.notices), curve: curve_html(result.history, score),
-                       **(extra.shown(spec, step) if extra else {})}
+                       **extra.shown(spec, step)}
                 if ending or result.finished:
                     path = result.save(Path(folder) / file_name(spec, result))
                     yield now | pictures.final(result, path) | {download: gr.update(value=str(path), interactive=True),
@@ -208,8 +208,8 @@ def panel(page: Page, lab, limits: Limits) -> None:
     def set_back():
         return {made[name]: defaults[name] for name in names} | {fresh: seeded, kept: {}, told: ""}
 
-    also = [*([made["prompt"].submit] if prompted else []), *(extra.again if extra else [])]
-    wire(run, show, [fresh, kept, *inputs], outputs, line, stop, also=tuple(also))
+    also = [*([made["prompt"].submit] if prompted else []), *extra.again]
+    wire(run, show, [fresh, kept, *inputs, *extra.inputs], outputs, line, stop, also=tuple(also))
     into, quiet = [*inputs, fresh, kept, told], {"show_progress": "hidden", **PRIVATE}
     upload.upload(restore, upload, into, **quiet)
     reset.click(set_back, None, into, **quiet)
