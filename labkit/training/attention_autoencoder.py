@@ -45,8 +45,8 @@ class TrainAttentionAutoencoder(Training):
     layer: str = Field("relu3_2", pattern="^relu[2-9]_[1-9]$", description="Layer of the perceptual net that is attended to")
     perceptual: float = Field(1.0, ge=0, le=100, description="Weight of the features' squared error")
     smooth: float = Field(0.08, ge=0, le=10, description="Weight of total variation; 10 for pixels of 0 … 255")
-    sparsity: float = Field(0.02, ge=0, le=10, description="Weight of mean |A|: less where attention dies out")
-    noise: float = Field(0.5, ge=0, le=5, description="Deviation of the noise on normalised features; 0 as published")
+    sparsity: float = Field(0.05, ge=0, le=10, description="Weight of mean |A|: less where attention dies out")
+    noise: float = Field(0.4, ge=0, le=5, description="Deviation of the noise on normalised features; 0 as published")
     seed: Seed = 131
     preview_every: PreviewEvery = 250
 
