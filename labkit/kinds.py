@@ -195,6 +195,15 @@ _ALL = (
          megabytes=3, draws=True, load="labkit.models.vqvae:load_vqvae", models=(("", "labkit.models.vqvae:VQVAE"),),
          training="labkit.training.vqvae:TrainVQVAE", evaluation="labkit.evaluation.vqvae:vqvae_figures",
          help="VQ-VAE of two levels: pocket, or a file of its weights"),
+    Kind("attention_autoencoder", "Pocket attention auto-encoder",
+         "self-attention over a layer of the perceptual net, and a decoder with AdaIN "
+         "(`labkit/models/attention_autoencoder.py`)",
+         "It makes pictures of the pocket perceptual net's features, and has seen the picture world's 64-pixel scenes only. "
+         "Where attention is high was never labelled: it is where the decoder gains by it.",
+         megabytes=0.9, draws=True, load="labkit.models.attention_autoencoder:load_attention_autoencoder", n=500,
+         models=(("", "labkit.models.attention_autoencoder:AttentionAutoencoder"),),
+         training="labkit.training.attention_autoencoder:TrainAttentionAutoencoder",
+         help="attention auto-encoder: pocket, or a file of its weights", pocket=False),
     Kind("prior_top", "Pocket prior of top codes", "PixelSNAIL over 8 × 8 codes (`labkit/models/pixelsnail.py`)",
          "It knows posed flat scenes (one subject upright in the middle, of one size), the codes of the pocket VQ-VAE and the "
          "sentences of the model named in its `condition`.",
