@@ -39,7 +39,7 @@ from labkit.spec import SpecError
 from labkit.world import read, render, render_sketch
 
 TEMPLATE = ImageToImage(prompt="-", picture=ImageInput.of(Image.new("RGB", (64, 64), "white"), 64, 64), preview_every=1000)
-GRID: dict[str, tuple] = {"strength": (0.3, 0.5, 0.65, 0.8, 0.9, 1.0), "guidance": (1.0, 2.0, 3.0, 5.0, 7.5, 15.0),
+GRID: dict[str, tuple] = {"strength": (0.2, 0.35, 0.5, 0.65, 0.8, 1.0), "guidance": (1.0, 2.0, 3.0, 5.0, 7.5, 15.0),
                           "seed": (0, 1)}
 CLAIMS = ("subject", "colour", "setting", "style")
 CELLS = "out/sketching"  # where finished pictures stay

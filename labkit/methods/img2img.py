@@ -38,7 +38,7 @@ class ImageToImage(LatentDiffusion):
 
     frame: SketchFrame = Field(SketchFrame(), description="Size, and how the picture comes to it")
     picture: ImageInput = Field(..., description="Sketch or picture to start from")
-    strength: float = Field(0.8, gt=0, le=1, description="Share of the steps that are run: how much of the picture may change")
+    strength: float = Field(0.5, gt=0, le=1, description="Share of the steps that are run: how much of the picture may change")
     exact: bool = Field(False, description="Run exactly as many steps as asked for, whatever the strength")
 
     def start(self, model: StableDiffusion) -> Start:

@@ -29,14 +29,14 @@ SIDE = 512  # pixels of the paper's longer side: what a Stable Diffusion sees, a
 HEAD = "data:image/png;base64,"
 UNDOS = 20  # drawings that are kept, of a megabyte each
 
-TEMPLATE = """<div class="lk-pad"><div class="lk-pad-title">{title}</div>
+TEMPLATE = """<div class="lk-pad" data-over="{over}"><div class="lk-pad-title">{title}</div>
 <div class="lk-pad-paper"><canvas width="{side}" height="{side}" tabindex="0" role="img"
   aria-label="{title}: draw here"></canvas><span class="lk-pad-hint">Draw here</span></div>
 <div class="lk-pad-tools"><button type="button" data-tool="brush" aria-pressed="true">Brush</button>
 <button type="button" data-tool="eraser" aria-pressed="false">Eraser</button>
 <button type="button" data-do="undo" disabled>Undo</button><button type="button" data-do="clear" disabled>Clear</button>
 <button type="button" data-do="upload">Upload</button><input type="file" accept="image/*" hidden>
-<label>Width <input type="range" min="2" max="40" value="8" aria-label="Width of a line"></label></div>
+<label>Width <input type="range" min="2" max="{widest}" value="{width}" aria-label="Width of a line"></label></div>
 <div class="lk-pad-said" role="status"></div></div>"""
 
 # `sent` is what the server has been told last; a value that differs came from it: a picture sent here, or a restored one.
@@ -121,14 +121,23 @@ const receive = async () => {
   if (value) return place(await (await fetch(value)).blob());
   keep(); paper(SIDE, SIDE); drawn = false; show();
 };
+// Over a picture of the page, which shows through: what is drawn is a place in it.
+const over = document.getElementById(element.querySelector('.lk-pad').dataset.over);
+const lay = () => {
+  const seen = over.querySelector('img')?.src;
+  element.querySelector('.lk-pad-paper').style.backgroundImage = seen ? `url("${seen}")` : 'none';
+};
+if (over) { new MutationObserver(lay).observe(over, {subtree: true, childList: true, attributes: true}); lay(); }
 paper(SIDE, SIDE); watch('value', receive); receive(); past.length = 0; show();
 """.replace("UNDOS", str(UNDOS)).replace("SIDE", str(SIDE)).replace("MAX_FILE", str(MAX_FILE))
 
 
-def pad(label: str, **options: Any) -> gr.HTML:
+def pad(label: str, over: str = "", width: int = 8, **options: Any) -> gr.HTML:
     """The component. A run gets its drawing as the PNG's bytes, `labkit.sketches.drawing` opens them; what it is given is a
-    picture, or the file of one. `options` are those of `gr.HTML`."""
-    made = gr.HTML(None, html_template=TEMPLATE.format(title=html.escape(label), side=SIDE), js_on_load=SCRIPT, **options)
+    picture, or the file of one. `over` is the element id of an image that shows through the paper, `width` of the brush at
+    first in the paper's pixels. `options` are those of `gr.HTML`."""
+    template = TEMPLATE.format(title=html.escape(label), side=SIDE, over=over, width=width, widest=max(40, 2 * width))
+    made = gr.HTML(None, html_template=template, js_on_load=SCRIPT, **options)
     made.__class__ = Pad
     return made
 

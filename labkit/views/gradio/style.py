@@ -57,6 +57,8 @@ CSS = """
 .lk-pad canvas { display: block; width: 100%; background: white; border-radius: 6px; cursor: crosshair;
   touch-action: none; border: 1px solid var(--border-color-primary); box-sizing: border-box; }
 .lk-pad-paper { position: relative; }
+.lk-pad:not([data-over=""]) .lk-pad-paper { background: white center / 100% 100% no-repeat; border-radius: 6px; }
+.lk-pad:not([data-over=""]) canvas { background: transparent; mix-blend-mode: multiply; opacity: .7; }
 .lk-pad-hint { position: absolute; inset: 0; display: grid; place-items: center; pointer-events: none; color: #a8a29e; }
 .lk-pad-hint[hidden] { display: none; }
 .lk-pad canvas:focus-visible { outline: 2px solid var(--primary-600); }
