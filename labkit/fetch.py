@@ -124,6 +124,21 @@ def download(
         raise DownloadError(tried, bool(final) and all(final))
 
 
+def read_small(url: str, most: int, silence: float = TIMEOUT) -> bytes:
+    """What an address answers, kept nowhere: a list, of at most `most` bytes. Raises DownloadError."""
+    try:
+        _check_url(url)
+        asked = urllib.request.Request(url, headers={"User-Agent": "labkit"})
+        with urllib.request.urlopen(asked, timeout=silence) as response:
+            _check_url(response.geturl())
+            found = response.read(most + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadError([(url, str(error) or type(error).__name__)], getattr(error, "final", False)) from error
+    if len(found) > most:
+        raise DownloadError([(url, f"is larger than {most / 1e6:g} MB")], final=True)
+    return found
+
+
 def _fetch_with_tries(url: str, target: Path, progress: Progress | None, limits: Limits) -> Path:
     for k in range(limits.tries):
         try:

@@ -203,6 +203,7 @@ _ALL = (
          megabytes=0.9, draws=True, load="labkit.models.attention_autoencoder:load_attention_autoencoder", n=500,
          models=(("", "labkit.models.attention_autoencoder:AttentionAutoencoder"),),
          training="labkit.training.attention_autoencoder:TrainAttentionAutoencoder",
+         evaluation="labkit.evaluation.attention:attention_figures",
          help="attention auto-encoder: pocket, or a file of its weights", pocket=False),
     Kind("prior_top", "Pocket prior of top codes", "PixelSNAIL over 8 × 8 codes (`labkit/models/pixelsnail.py`)",
          "It knows posed flat scenes (one subject upright in the middle, of one size), the codes of the pocket VQ-VAE and the "

@@ -25,7 +25,7 @@ from labkit.loop import Made, Rng, Step, loop
 from labkit.models.attention_autoencoder import AttentionAutoencoder, AttentionAutoencoderConfig, as_map, moments
 from labkit.models.load import config_of, fingerprint
 from labkit.precision import autocast
-from labkit.spec import Batch, PreviewEvery, Rate, Scenes, Seed, SpecError, Steps, Training
+from labkit.spec import Batch, PreviewEvery, Rate, Seed, SpecError, Steps, Training
 from labkit.training.bank import SceneBank, scene_bank
 from labkit.training.optim import average, cosine, set_lr, update_average
 from labkit.world import world_hash
@@ -41,7 +41,6 @@ class TrainAttentionAutoencoder(Training):
     steps: Steps = 4000
     batch: Batch = 8
     lr: Rate = 1e-3
-    scenes: Scenes = 30_000
     layer: str = Field("relu3_2", pattern="^relu[2-9]_[1-9]$", description="Layer of the perceptual net that is attended to")
     perceptual: float = Field(1.0, ge=0, le=100, description="Weight of the features' squared error")
     smooth: float = Field(0.08, ge=0, le=10, description="Weight of total variation; 10 for pixels of 0 … 255")
