@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -138,11 +139,12 @@ def ablate(lab, arms: Mapping[str, Arm], n: int = 40, seeds: int = 3, tuning: bo
 def measured(lab, pairs: Sequence[StylePair], made: Sequence[Image.Image]) -> list[dict[str, float]]:
     """What each picture shows: whether the judge sees the style and the subject (1 or 0), the squared error of the deepest
     layer that the attention auto-encoder reads against the content's, and that of Gram matrices, mean of all its layers,
-    against the style's."""
+    against the style's. Content and style are looked at in the size of what was made."""
     net, names = lab.perceptual, lab.attention_autoencoder.config.layers
     out = []
     for pair, picture, seen in zip(pairs, made, lab.judge.all(torch.cat([to_tensor(p) for p in made])), strict=True):
-        x, content, style = (net.layers(t.to(lab.device) * 2 - 1, names) for t in (
+        size = (picture.height, picture.width)
+        x, content, style = (net.layers(F.interpolate(t, size, mode="area").to(lab.device) * 2 - 1, names) for t in (
             to_tensor(picture), pair.content_picture.tensor(), pair.style_picture.tensor()))
         far = [float((gram(x[name]) - gram(style[name])).square().sum()) for name in names]
         out.append({"style": float(seen.style == pair.style.style),
