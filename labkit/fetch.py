@@ -83,10 +83,10 @@ def download(
 ) -> Path:
     """Fetch the first source that serves the file into `target` and return it; no request where it exists.
 
-    `sha256` None: the file cannot be verified, which is logged as a warning (unless `quiet`: of pictures,
-    which nobody has checksums of); its hash is recorded in `sidecar(target)` either way. An
-    interrupted download goes on where it stopped; `limits` bound size and time, and say how often a source is
-    tried. Raises DownloadError with every source's error.
+    `sha256` may be its first digits alone, where no more are published. None: the file cannot be verified,
+    which is logged as a warning (unless `quiet`: of pictures, which nobody has checksums of); its hash is recorded
+    in `sidecar(target)` either way. An interrupted download goes on where it stopped; `limits` bound size and
+    time, and say how often a source is tried. Raises DownloadError with every source's error.
     """
     if target.is_file():
         return target
@@ -100,7 +100,7 @@ def download(
                 part = _fetch_with_tries(url, target, progress, limits)
                 _check_content(part)
                 found = sha256_of(part)
-                if sha256 is not None and found != sha256:
+                if sha256 is not None and not found.startswith(sha256):
                     part.unlink()
                     raise _SourceError(f"sha256 is {found}, expected {sha256}; the download was thrown away")
             except (OSError, http.client.HTTPException) as error:

@@ -18,12 +18,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Full:
-    """A full-size model of a kind: an https address, its sha256 where one is known, its size in bytes (about, without one)."""
+    """A full-size model of a kind: an https address, its sha256 where one is known, or how that begins where only so much is
+    published, its size in bytes (about, without one), its licence."""
 
     name: str
     source: str
     size: int
     sha256: str | None = None
+    licence: str = "MIT"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def named(place: str) -> Any:
 
 HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl=1"
 HUB = "https://huggingface.co/{}/resolve/main/open_clip_model.safetensors"
+TORCHVISION = "https://download.pytorch.org/models/{}.pth"
 ADM_256 = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt"
 ADM_512 = ("https://huggingface.co/lowlevelware/512x512_diffusion_unconditional_ImageNet/resolve/main/"
            "512x512_diffusion_uncond_finetune_008100.pt")
@@ -180,8 +183,27 @@ _ALL = (
          training="labkit.training.classifier:TrainJudge", evaluation="labkit.evaluation.models:judge_figures"),
     Kind("perceptual", "Perceptual net", "a VGG-shaped classifier (`labkit/models/judge.py`) whose features serve as a loss",
          "Its features stand in for LPIPS inside the picture world; they are not calibrated on human judgements.",
-         megabytes=1, load="labkit.models.judge:load_perceptual", models=(("", "labkit.models.judge:VGGClassifier"),),
-         training="labkit.training.classifier:TrainPerceptual", evaluation="labkit.evaluation.models:perceptual_figures"),
+         megabytes=1, load="labkit.models.judge:load_perceptual",
+         models=(("", "labkit.models.judge:VGGClassifier"), ("vgg", "labkit.models.vgg:VGG")),
+         training="labkit.training.classifier:TrainPerceptual", evaluation="labkit.evaluation.models:perceptual_figures",
+         help="Perceptual net: pocket, or as in vgg19", convert="labkit.models.convert:TORCHVISION_VGG",
+         build="labkit.models.vgg:bare", expects="RGB in [-1, 1], any side of 16 or more",
+         full=(  # the names of torchvision's files end in the first digits of their sha256
+             Full("vgg16", TORCHVISION.format("vgg16-397923af"), 553_433_881, "397923af", "BSD-3-Clause"),
+             Full("vgg19", TORCHVISION.format("vgg19-dcbb9e9d"), 574_673_361, "dcbb9e9d", "BSD-3-Clause"))),
+    Kind("adain", "Pocket AdaIN", "a decoder of the pocket perceptual net's features (`labkit/models/adain.py`)",
+         "It decodes features of the pocket perceptual net that shipped when it was trained, of the picture world's scenes: "
+         "another perceptual net needs another decoder. The judge had no part in its training.",
+         megabytes=0.9, draws=True, load="labkit.models.adain:load_adain", models=(("", "labkit.models.adain:Decoder"),),
+         training="labkit.training.adain:TrainAdaIN", evaluation="labkit.evaluation.style_pairs:adain_figures", n=40,
+         pocket=False, help="AdaIN's decoder: pocket, or a file of its weights"),
+    Kind("transform_net", "Pocket transform net", "Johnson's transform network, narrow (`labkit/models/transform_net.py`)",
+         "It knows one style, the one it was trained on, and puts it on any picture in one pass. The judge had no part in its "
+         "training.",
+         megabytes=0.6, draws=True, load="labkit.models.transform_net:load_transform_net",
+         models=(("", "labkit.models.transform_net:TransformNet"),), training="labkit.training.transform_net:TrainTransformNet",
+         evaluation="labkit.evaluation.style_pairs:transform_figures", n=40, pocket=False,
+         help="Transform net of a style: pocket, or a file of its weights"),
     Kind("blip", "Pocket BLIP",
          "transformers' BLIP classes over the pocket CLIP's convolutional trunk (`labkit/models/blip.py`)",
          "It reads and writes the captions of the picture world and no others. Its trunk began as the pocket CLIP's, so the "

@@ -74,7 +74,7 @@ def cache_dir() -> Path:
 
 def entries() -> list[Entry]:
     """Every model of the registry: the pocket models found in `data/models`, then the full-size ones."""
-    full = [Entry(f.name, kind.name, (f.source,), f.sha256, f.size, "MIT", kind.expects)
+    full = [Entry(f.name, kind.name, (f.source,), f.sha256, f.size, f.licence, kind.expects)
             for kind in KINDS.values() for f in kind.full]
     placed = {data_path("models", kind.place): kind.name for kind in KINDS.values() if kind.place}
     shipped = {path: path.stem for path in sorted(data_path("models").glob("*.safetensors"))}

@@ -1,6 +1,7 @@
 """`Style`: one of several styles of a picture, by words or by another picture, with its weight and its place.
 
     shares(styles, height, width)    how much of each style there is at every pixel
+    PictureStyled                    what methods share that take styles from pictures
 
 Where masks overlap, styles share by weight; where none holds, shares are 0 and the content keeps its own look.
 """
@@ -13,7 +14,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from labkit.image.inputs import ImageInput
-from labkit.spec import Spec, SpecError
+from labkit.spec import Method, Spec, SpecError
+from labkit.text import plain
 
 FEATHER = 1 / 16  # of the picture's shorter side: how far a mask's edge reaches to either side
 LEAST = 1e-3  # a share below this is none
@@ -62,6 +64,38 @@ def shares(styles: tuple[Style, ...], height: int, width: int, feather: float = 
     covered = (masks * (weighed.amax(dim=(1, 2), keepdim=True) > 0)).sum(0).clamp(max=1)
     out = covered * weighed / weighed.sum(0).clamp_min(1e-12)
     return torch.where(out < LEAST, torch.zeros(()), out)
+
+
+class PictureStyled(Method, listed=False):
+    """What methods share that give a picture the style of other pictures."""
+
+    content: ImageInput = Field(..., description="The picture that is to take on a style; the result has its size")
+    styles: tuple[Style, ...] = Field(..., min_length=1, max_length=8, description="Pictures of the style, and their places")
+
+    @model_validator(mode="after")
+    def _styles_are_pictures_that_fit(self):
+        if words := [(k, style.text) for k, style in enumerate(self.styles) if style.picture is None]:
+            k, text = words[0]
+            raise SpecError(f"styles.{k}.text: {plain(repr(text))} is a style by words, {type(self).__name__} takes pictures; "
+                            "give styles a picture, or use CLIPStyler")
+        check_styles(self.styles, self.content.width, self.content.height)
+        return self
+
+    @property
+    def used(self) -> tuple[Style, ...]:
+        """The styles that weigh anything."""
+        return tuple(style for style in self.styles if style.weight)
+
+
+def fitted_style(style: Style, height: int, width: int) -> Tensor:
+    """The style's picture (1, 3, h, w) in [0, 1], whole and in its own proportions, with about as many pixels as height ×
+    width: then its strokes are to the result as they are to it."""
+    x = style.picture.tensor()
+    ratio = (height * width / (x.shape[2] * x.shape[3])) ** 0.5
+    size = tuple(max(round(side * ratio), 1) for side in x.shape[2:])
+    if size == tuple(x.shape[2:]):
+        return x
+    return F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def _mask(style: Style, height: int, width: int, feather: float) -> Tensor:

@@ -58,12 +58,14 @@ def lpips(x: Tensor, y: Tensor, net: str = "alex", draws: int = 1000, seed: int 
 
 
 @torch.no_grad()
-def pocket_distance(net: VGGClassifier, x: Tensor, y: Tensor, draws: int = 1000, seed: int = 0) -> Score:
-    """The pocket perceptual distance of pairs of pictures (N, 3, H, W) in [0, 1], the mean over pairs: no LPIPS."""
+def pocket_distance(net, x: Tensor, y: Tensor, draws: int = 1000, seed: int = 0) -> Score:
+    """The perceptual distance of pairs of pictures (N, 3, H, W) in [0, 1] by a lab's perceptual net, the mean over pairs: no
+    LPIPS."""
     a, b = _checked(x, y)
     values = [perceptual_distance(net, p * 2 - 1, q * 2 - 1).cpu().numpy()
               for p, q in zip(a.split(100), b.split(100), strict=True)]
-    return mean_score("pocket perceptual distance", f"our classifier of the picture world, unit weights, {x.shape[-1]} px",
+    return mean_score("pocket perceptual distance" if isinstance(net, VGGClassifier) else "perceptual distance",
+                      f"{net.title}, unit weights, {x.shape[-1]} px",
                       np.concatenate(values), "0 … 4", "lower", draws, seed)
 
 

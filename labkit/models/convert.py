@@ -19,6 +19,7 @@ from torch import Tensor
 
 from labkit.kinds import KINDS, named
 from labkit.models.adm import convert_original
+from labkit.models.vgg import convert_torchvision
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.text import plain
 from labkit.weights import (
@@ -46,6 +47,10 @@ VQGAN_LAYOUT = Layout(
 DIFFUSION_LAYOUT = Layout(
     "a released unconditional diffusion model (ADM)",
     (("input_blocks.0.0.weight",), ("time_embed.0.weight",), ("middle_block.1.qkv.weight",), ("out.2.weight",)),
+)
+VGG_LAYOUT = Layout(
+    "torchvision's VGG-16 or -19",
+    (("features.0.weight",), ("features.28.weight",), ("classifier.0.weight",)),
 )
 CLIP_LAYOUT = Layout("a CLIP of open_clip", (("visual.conv1.weight",), ("logit_scale",), ("token_embedding.weight",)))
 
@@ -114,13 +119,15 @@ def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict
 
 TAMING = Original(VQGAN_LAYOUT, _vqgan)
 GUIDED_DIFFUSION = Original(DIFFUSION_LAYOUT, convert_original)
+TORCHVISION_VGG = Original(VGG_LAYOUT, convert_torchvision)
 ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
 
 
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
     """A published checkpoint (or safetensors with its keys) -> `dst`, safetensors in the precision it has.
 
-    `kind` is "vqgan" (taming's), "diffusion" (the released unconditional ImageNet models) or None: whichever the file holds.
+    `kind` is "vqgan" (taming's), "diffusion" (the released unconditional ImageNet models), "perceptual" (torchvision's VGG) or
+    None: whichever the file holds.
     `part` names the entry to take ("model", "state_dict.ema") where a file holds several that fit. The metadata hold the config
     that the shapes tell, so that loading needs nothing else. Raises WeightsError where the file is no checkpoint, not safe, not
     whole or not of that kind.

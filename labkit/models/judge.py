@@ -34,6 +34,7 @@ class VGGClassifier(NamedLayers, nn.Module):
 
     style_layers: ClassVar[tuple[str, ...]] = ("relu1_1", "relu2_1", "relu3_1")
     content_layers: ClassVar[tuple[str, ...]] = ("relu3_2",)
+    title: ClassVar[str] = "our classifier of the picture world"
 
     def __init__(self, config: VGGConfig):
         super().__init__()
@@ -77,16 +78,17 @@ class VGGClassifier(NamedLayers, nn.Module):
         return {name: head(pooled) for name, head in self.heads.items()}
 
 
-def perceptual_distance(net: VGGClassifier, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def perceptual_distance(net, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Mean over stages of the squared distance between channel-normalised features (LPIPS, Zhang et al. 2018, eq. 1,
-    with unit weights): (B,)."""
-    total = 0.0
-    for a, b in zip(net.features(x), net.features(y), strict=True):
+    with unit weights): (B,). `net` is a perceptual net, whatever has `features`."""
+    total, of_x, of_y = 0.0, net.features(x), net.features(y)
+    for a, b in zip(of_x, of_y, strict=True):
         a, b = (f / (f.square().sum(1, keepdim=True) + 1e-6).sqrt() for f in (a, b))
         total = total + (a - b).square().sum(1).mean(dim=(1, 2))
-    return total / len(net.stages)
+    return total / len(of_x)
 
 
-def load_perceptual(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> VGGClassifier:
-    """The perceptual net with its weights, frozen: "pocket" or a file. Raises WeightsError and its kin."""
+def load_perceptual(name: str, device: str | torch.device = "cpu", bf16: bool = False) -> nn.Module:
+    """The perceptual net with its weights, frozen: "pocket" (a `VGGClassifier`), "vgg16" or "vgg19" (a `VGG`), or a file of
+    either. Raises WeightsError and its kin."""
     return load_model("perceptual", name, device)

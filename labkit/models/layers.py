@@ -16,8 +16,10 @@ class NamedLayers:
     """Of a net whose `parts` are in line: its activations by name. It takes pictures (B, 3, H, W) in [-1, 1].
 
     style_layers    where the style of a picture is read, finest first.  content_layers  where its content is.
+    title           what it is, in a few words.
     """
 
+    title: ClassVar[str] = ""
     style_layers: ClassVar[tuple[str, ...]] = ()
     content_layers: ClassVar[tuple[str, ...]] = ()
 
@@ -34,6 +36,15 @@ class NamedLayers:
     def layer_names(self) -> tuple[str, ...]:
         """The names that `layers` knows, finest first."""
         return tuple(name for name, _ in self.parts() if name)
+
+    def least_side(self, names: Iterable[str]) -> int:
+        """The smallest side that a picture may have for these layers to be read: every pool before them halves it."""
+        wanted, pools, least = set(names), 0, 1
+        for name, part in self.parts():
+            pools += isinstance(part, nn.MaxPool2d)
+            if name in wanted:
+                least = 2**pools
+        return least
 
     def layers(self, x: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
         """The activations (B, C, H', W') of these names; nothing beyond the deepest of them is computed. Raises ValueError on

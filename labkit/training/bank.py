@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,20 +92,22 @@ def picture_bank(path: str | Path) -> SceneBank:
     return SceneBank(pixels, "none")
 
 
-def scene_bank(split: str, n: int, folder: str | Path | None = None, sketched: bool = False, **fixed) -> SceneBank:
+def scene_bank(split: str, n: int, folder: str | Path | None = None, sketched: bool = False, drawn_as: str = "",
+               **fixed) -> SceneBank:
     """The first `n` scenes of a split, rendered once into `folder` (default `$LABKIT_BANK` or `runs/bank`). `fixed` are
     attributes that every scene shall have, such as `style="flat", two=False` (see `sample_scene`); `sketched`: not the pictures
-    but the line art of their subjects."""
+    but the line art of their subjects; `drawn_as`: the pictures in this style, whatever the scene's own is."""
     folder = Path(folder or os.environ.get("LABKIT_BANK") or "runs/bank")
     kind = "".join(f"_{name}-{value}" for name, value in sorted(fixed.items()))
-    path = folder / f"{world_hash()}_{split}{kind}{'_sketched' * sketched}_{n}.npy"
+    path = folder / (f"{world_hash()}_{split}{kind}{'_sketched' * sketched}"
+                    f"{f'_as-{drawn_as}' * bool(drawn_as)}_{n}.npy")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(n, 64, 64, 3))
         starts = range(0, n, CHUNK)
         chunks = Parallel(n_jobs=-1 if n > CHUNK else 1, return_as="generator")(
-            delayed(_draw)(split, k, min(k + CHUNK, n), fixed, sketched) for k in starts)
+            delayed(_draw)(split, k, min(k + CHUNK, n), fixed, sketched, drawn_as) for k in starts)
         for start, pixels in zip(starts, chunks, strict=True):
             out[start:start + len(pixels)] = pixels
         out.flush()
@@ -113,8 +116,10 @@ def scene_bank(split: str, n: int, folder: str | Path | None = None, sketched: b
     return SceneBank(np.load(path, mmap_mode="r"), split, **fixed)
 
 
-def _draw(split: str, start: int, stop: int, fixed: dict, sketched: bool) -> np.ndarray:
+def _draw(split: str, start: int, stop: int, fixed: dict, sketched: bool, drawn_as: str) -> np.ndarray:
     scenes = [sample_scene(k, split, **fixed) for k in range(start, stop)]
+    if drawn_as:
+        scenes = [replace(scene, style=drawn_as) for scene in scenes]
     if not sketched:
         return np.stack([render(scene) for scene in scenes])
     return np.stack([render_sketch(scene, alone=True) for scene in scenes])[..., None].repeat(3, axis=3)

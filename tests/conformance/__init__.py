@@ -17,6 +17,7 @@ from labkit.data import data_path
 from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
+from labkit.models.adain import Decoder, DecoderConfig
 from labkit.models.attention_autoencoder import AttentionAutoencoder, AttentionAutoencoderConfig
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
 from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE
@@ -34,6 +35,7 @@ from labkit.models.diffusion import PocketDiffusion, PocketDiffusionConfig
 from labkit.models.gan import GANConfig, PocketGAN
 from labkit.models.judge import HEADS, VGGClassifier, VGGConfig
 from labkit.models.pixelsnail import CONDITION, PixelSNAIL, PixelSNAILConfig
+from labkit.models.transform_net import TransformNet, TransformNetConfig
 from labkit.models.translator import CycleGAN, Translator, TranslatorConfig
 from labkit.models.vqgan import VQGAN, VQGANConfig
 from labkit.models.vqvae import VQVAE, VQVAEConfig
@@ -107,7 +109,8 @@ class TinyLab(Lab):
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
             diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
-            nets = [VGGClassifier(VGGConfig([[8], [8]], {a: len(classes(a)) for a in HEADS})) for _ in range(2)]
+            nets = [VGGClassifier(VGGConfig(stages, {a: len(classes(a)) for a in HEADS}))
+                    for stages in ([[8], [8]], [[8], [8], [8, 8]])]
             # Statistics of its own activations: otherwise every picture would look the same to it.
             clip.visual.proj.bias.data.zero_()
             for _ in range(30):
@@ -117,12 +120,15 @@ class TinyLab(Lab):
             pix2pix = Translator(replace(TRANSLATOR, condition=CLIP.embed_dim)).eval().requires_grad_(False)
             cyclegan = CycleGAN(TRANSLATOR).eval().requires_grad_(False)
             attention = AttentionAutoencoder(ATTENTION).eval().requires_grad_(False)
+            adain = Decoder(DecoderConfig(channels=8, widths=(8, 8, 8))).eval().requires_grad_(False)
+            transform_net = TransformNet(TransformNetConfig((8, 8, 8), 1)).eval().requires_grad_(False)
         encoder, checker = (Encoder(net, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                                     "tiny", unknown=unknown_words) for net in (clip, check))
         stable = roofed(tiny_parts(tokenizer_json()))
         self._models |= {"clip": encoder, "guide": encoder, "clip_check": checker,
                          "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
                          "bottleneck": bottleneck, "pix2pix": pix2pix, "cyclegan": cyclegan, "blip": tiny_blip(),
+                         "adain": adain, "transform_net": transform_net,
                          "judge": Judge(nets[0]),
                          "attention_autoencoder": attention,
                          "perceptual": nets[1].eval().requires_grad_(False), "vqvae": tiny_vqvae(),
