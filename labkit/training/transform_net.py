@@ -53,7 +53,7 @@ class TrainTransformNet(Training):
     preview_every: PreviewEvery = 250
     look: str = Field("watercolour", max_length=40, description="The style: one of the world's, of many scenes")
     picture: ImageInput | None = Field(None, description="A picture of the style, instead of one of the world's")
-    folder: str = Field("", max_length=1000, description="Pictures to learn on, a folder, instead of the world's flat scenes")
+    pictures: str = Field("", max_length=1000, description="Pictures to learn on, a folder, instead of the world's flat scenes")
     content: float = Field(1.0, ge=0, le=100, description="Weight of the content's distance")
     style: float = Field(1.0, ge=0, le=1000, description="Weight of the distance of Gram matrices")
     tv: float = Field(0.05, ge=0, le=10, description="Weight of the picture's total variation")
@@ -67,7 +67,7 @@ class TrainTransformNet(Training):
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         device, cast, rng = lab.device, autocast(lab.device, self.precision), Rng(self.seed)
-        bank = folder_bank(self.folder) if self.folder else scene_bank("train", self.scenes, **FLAT)
+        bank = folder_bank(self.pictures) if self.pictures else scene_bank("train", self.scenes, **FLAT)
         eye = lab.fresh_copy("perceptual").to(device).eval().requires_grad_(False)
         targets = self.targets(eye, device)
         with torch.random.fork_rng(devices=[]):
@@ -127,7 +127,7 @@ def folder_bank(folder: str) -> SceneBank:
     crops = [np.asarray(ImageOps.fit(to_rgb(picture), (SIDE, SIDE))) for picture in found.pictures()]
     if not crops:
         why = next(iter(found.skipped.values()))
-        raise SpecError(f"folder: none of the pictures in {plain(folder, 200)} can be opened; the first: {why}")
+        raise SpecError(f"pictures: none of the pictures in {plain(folder, 200)} can be opened; the first: {why}")
     return SceneBank(np.stack(crops), "none")
 
 
