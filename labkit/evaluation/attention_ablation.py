@@ -4,9 +4,9 @@
     ablate(lab, patch_arms(uniform, attended), …)           words: patches drawn evenly, or where attention is high
 
 Pairs are a flat scene of a held-out combination, and a picture of another subject in another style, or that style's words. A
-seed stands for another draw of everything: the style's pictures, and the method's own seed. The spread is the standard
-deviation of an arm's mean over seeds. An arm is called better or worse than the first only where it is so under every seed,
-and by more than the spread of either; else the table says "within the spread".
+seed stands for another draw of everything: the style's pictures, and the method's own seed where it has one. The spread is the
+standard deviation of an arm's mean over seeds. An arm is called better or worse than the first only where it is so under every
+seed, and by more than the spread of either; else the table says "within the spread".
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def attention_arms(**fixed) -> dict[str, Arm]:
     """The arms of `AttentionStyle`, its defaults first; `fixed` are other fields of all of them."""
     def arm(**changes) -> Arm:
         return lambda pair, seed: AttentionStyle(content=pair.content_picture, style=Style(picture=pair.style_picture),
-                                                 seed=seed, **{**fixed, **changes})
+                                                 **{**fixed, **changes})
 
     base = AttentionStyle.model_fields["strokes"].default
     return {f"attention, {base} strokes, softmax": arm(), "without attention": arm(attention=False),

@@ -5,7 +5,8 @@ both are whitened and attended to (`labkit.models.attention_autoencoder`), the c
 once for every size of stroke, the strokes are fused by the content's attention map (`labkit.models.strokes`), coloured as the
 style, and decoded with the style's finer statistics. The content's own features are one more stroke, the finest.
 
-Nothing is drawn at random but the starts of k-means, from the seed; the Gaussian that smooths the map is a fixed one.
+Nothing is left to chance, so there is no seed to choose: k-means starts from a fixed one, and the Gaussian that smooths the map
+is the same every time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from labkit.image import ImageInput, to_pil
 from labkit.image.style import Style
-from labkit.loop import Made, NonFiniteError, Rng, Step, Values, loop
+from labkit.loop import Made, NonFiniteError, Step, Values, loop
 from labkit.models.attention_autoencoder import AttentionAutoencoder, Moments, as_map, filled, moments
 from labkit.models.layers import NamedLayers
 from labkit.models.strokes import (
@@ -36,7 +37,7 @@ from labkit.models.strokes import (
     weights,
     whiten,
 )
-from labkit.spec import MAX_SEED, Method, Seed, SpecError
+from labkit.spec import Method, SpecError
 
 SHORTEST = 16  # pixels on the shorter side, of content and style
 
@@ -54,7 +55,6 @@ class AttentionStyle(Method):
     fusion: Fusion = Field("softmax", description="How strokes share a place: by nearest, by distance, or all alike")
     patch: int = Field(3, ge=1, le=9, description="Side of a patch in places of the layer; 5 as published, for larger ones")
     blend: float = Field(1.0, ge=0, le=1, description="Share of the strokes; the rest is the content's own features, coloured")
-    seed: Seed = 0
 
     example: ClassVar[dict[str, Any]] = {
         "content": ImageInput.of(Image.linear_gradient("L").rotate(30, fillcolor=90).convert("RGB"), 24, 20),
@@ -72,7 +72,7 @@ class AttentionStyle(Method):
         return style
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
-        model, net, rng, sizes = lab.attention_autoencoder, lab.perceptual, Rng(self.seed), scales(self.strokes)
+        model, net, sizes = lab.attention_autoencoder, lab.perceptual, scales(self.strokes)
         model.check(net)
         content = fitted("content", self.content, self.longest).to(lab.device)
         style = fitted("style", self.style.picture, self.longest).to(lab.device)
@@ -80,7 +80,6 @@ class AttentionStyle(Method):
             theirs = Read.of(model, net, style, self.attention)
             mine = Read.of(model, net, content, self.attention)
         now = Values(strokes=[], made=mine.seen)
-        start = int(torch.randint(MAX_SEED, (), generator=rng.torch))  # of k-means
 
         def picture() -> Image.Image:
             with torch.no_grad():
@@ -93,7 +92,7 @@ class AttentionStyle(Method):
                 now.made = style_swap(mine.seen, resized(theirs.seen, sizes[i]), self.patch)
                 now.strokes = [*now.strokes, now.made]
                 return Made({"attention": mine.mean, "scale": sizes[i]}, picture, {"attention": mine.map})
-            centres = middles(mine.map, len(sizes) + 1, start)
+            centres = middles(mine.map, len(sizes) + 1)
             shares = weights(mine.map, centres, self.fusion if self.attention else "uniform")
             fused = fuse([*now.strokes, mine.seen], shares)
             now.made = self.blend * fused + (1 - self.blend) * mine.seen
@@ -102,7 +101,7 @@ class AttentionStyle(Method):
             told = {f"share {k + 1}": float(share.mean()) for k, share in enumerate(shares)}
             return Made({"attention": mine.mean, **told}, picture, {"attention": mine.map, "shares": shares})
 
-        yield from loop(len(sizes) + 1, {"rng": rng, "now": now}, step, 1, resume)
+        yield from loop(len(sizes) + 1, {"now": now}, step, 1, resume)
 
 
 class Read(NamedTuple):

@@ -83,7 +83,7 @@ def resized(x: Tensor, scale: float) -> Tensor:
     return x if sides == list(x.shape[2:]) else F.interpolate(x, sides, mode="area")
 
 
-def middles(a: Tensor, clusters: int, seed: int) -> Tensor:
+def middles(a: Tensor, clusters: int, seed: int = 0) -> Tensor:
     """The middles of the clusters of a map's values, ascending, (clusters,); evenly spaced over [0, 1] where the map has fewer
     values than that."""
     values = a.detach().double().cpu().numpy().reshape(-1, 1)

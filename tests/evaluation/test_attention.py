@@ -120,7 +120,7 @@ def test_the_arm_of_words_takes_any_two_specs(tiny):
 
     def put(spec, pair, seed):
         asked.append((spec.strokes, pair.text, seed))
-        return spec.but(content=pair.content_picture, seed=seed)
+        return spec.but(content=pair.content_picture)
 
     done = ablate(tiny, patch_arms(even, high, put), n=1, seeds=2)
     assert list(done.summary.index) == ["patches drawn evenly", "patches where attention is high"]
