@@ -105,7 +105,8 @@ class TinyLab(Lab):
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
             diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
-            nets = [VGGClassifier(VGGConfig([[8], [8]], {a: len(classes(a)) for a in HEADS})) for _ in range(2)]
+            nets = [VGGClassifier(VGGConfig(stages, {a: len(classes(a)) for a in HEADS}))
+                    for stages in ([[8], [8]], [[8], [8], [8, 8]])]
             # Statistics of its own activations: otherwise every picture would look the same to it.
             clip.visual.proj.bias.data.zero_()
             for _ in range(30):
