@@ -18,7 +18,7 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import generators, guidance, sketch_figures, sketch_quality, sketching, studies
+from labkit.evaluation import generators, guidance, sketch_figures, sketch_quality, sketching, studies, styling
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -157,6 +157,15 @@ def generators_on_sketches(lab, n_jobs: int, sketches: int = 100) -> Found:
     """Sketch thesis and codes report: diffusion, pix2pix, CycleGAN and the bottleneck VAE on the same sketches."""
     made = generators.compare_generators(lab, sketches)
     return Found({"": made.table, "ways": made.summary}, {"": made.sheet})
+
+
+@named("styling", styling.TEMPLATE)
+def styling_by_words(lab, n_jobs: int, scenes: int = 100, by_picture: int = 8, halves: int = 40,
+                     steps: int = styling.TEMPLATE.steps) -> Found:
+    """Style thesis: does CLIPstyler give a picture the style that words name, and leave its subject?"""
+    made = styling.measure_styling(lab, scenes, by_picture, halves, styling.TEMPLATE.but(steps=steps), n_jobs=n_jobs)
+    return Found({"": made.table, "ways": made.summary(), "styles": made.by_style(), "halves": made.halves,
+                  "seams": made.halves_summary()}, made.sheets())
 
 
 def study_of(name: str) -> Named:

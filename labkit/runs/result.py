@@ -31,6 +31,7 @@ class Result:
     spec        what was asked for; None if only steps were given.  image  the last picture, or None before the first.
     image_step  the step (from 1) that it shows: the last one, unless that could not be drawn any more.
     history     the scores of every step.  steps_done of n.  seconds  wall-clock time, model loading not counted.
+    extras      what else the last step had to show.
     recipe      what a PNG of this result carries; its `steps_done` is the picture's.  finished  whether the last step was
     reached.  interrupted  whether the user stopped it.  previews  at most 12 pictures spread over the run, the last one not
     among them, and preview_steps, the numbers (from 1) of the steps that they show.  notices  what the method has to
@@ -44,6 +45,7 @@ class Result:
     steps_done: int = 0
     n: int = 0
     seconds: float = 0.0
+    extras: dict[str, Any] = field(default_factory=dict)
     recipe: dict = field(default_factory=dict)
     finished: bool = False
     interrupted: bool = False
@@ -56,7 +58,7 @@ class Result:
     def add(self, step: Step) -> None:
         """Take in one step."""
         self.history.append(dict(step.scores))
-        self.steps_done, self.n, self.finished = step.i + 1, step.n, step.last
+        self.steps_done, self.n, self.finished, self.extras = step.i + 1, step.n, step.last, step.extras
         self.notices += [line for line in step.extras.get("notices", ()) if line not in self.notices]
         self._take(step.image, step)
 

@@ -7,10 +7,11 @@ steps.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
@@ -22,6 +23,7 @@ from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output
 from labkit.views.cli.progress import Progress
 from labkit.views.cli.terminal import DONE, FAILED, INTERRUPTED, say
+from labkit.views.cli.values import Typed
 
 POCKET = "made by pocket models: small ones, trained on drawn 64-pixel scenes"
 
@@ -48,19 +50,31 @@ class Verdict:
     judge: Annotated[bool, arg(help="Say what the judge finds of the prompt; exit code 1 if it misses some")] = False
 
 
-def options_of(method: type[Method]) -> type:
+@dataclass(frozen=True)
+class More:
+    """What a command of its own adds to a method: options (a dataclass), what it does with what was typed before the spec is
+    built, and with the result once the picture is saved."""
+
+    options: type
+    before: Callable[[Typed, Any], None]
+    after: Callable[[Result, Any], None]
+
+
+def options_of(method: type[Method], more: More | None = None) -> type:
     """What a run of this method can be asked for besides its spec."""
     parts = [Verdict] * method.has("prompt") + [Course] * method.has("steps") + [Picture, lab_flags(method.needs)]
-    return joined(*parts)
+    return joined(*parts, *([more.options] if more else []))
 
 
-def run_method(args: list[str], name: str, command: str) -> int:
-    """Run the method of a module with the flags of its spec."""
+def run_method(args: list[str], name: str, command: str, more: More | None = None) -> int:
+    """Run the method of a module with the flags of its spec, and of what its command adds."""
     method = methods.load(name)
     words = list(takewhile(lambda arg: not arg.startswith("-"), args))
     if method.has("prompt") and len(words) > 1:
         raise SpecError(f'PROMPT: is {len(words)} arguments; give it in quotes: labkit {command} "{" ".join(words)}"')
-    typed, options = parse(command, method, options_of(method), args)
+    typed, options = parse(command, method, options_of(method, more), args)
+    if more:
+        more.before(typed, options)
     spec = typed.build()
     out = output(options.out or f"out/{slug(getattr(spec, 'prompt', name))}-{spec.digest()[:6]}.png", "--out", ".png")
     strip = output(getattr(options, "strip", None), "--strip", ".png")
@@ -87,6 +101,8 @@ def run_method(args: list[str], name: str, command: str) -> int:
         return INTERRUPTED
     result.save(out)
     told(out, result, lab)
+    if more:
+        more.after(result, options)
     if strip:
         print(result.save_strip(strip))
     if video and frames:
