@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from labkit.models.clip import MEAN, STD, SubwordTokenizer
 from labkit.models.load import load_model
 from labkit.models.openclip import load_openclip
+from labkit.precision import resolved
 from labkit.text import read_words
 from labkit.world import unknown_words
 
@@ -30,6 +32,14 @@ class Encoder:
         device = next(model.parameters()).device
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+
+    def over(self, model: nn.Module, precision: str | None = None) -> Encoder:
+        """The same preprocessing and words over another model of this architecture, which is left in its mode, trainable or
+        not: what a fine-tuning looks through. `precision` of its image tower, this one's unless given."""
+        other = copy(self)
+        other.model, other.sha256 = model, None
+        other.bf16 = self.bf16 if precision is None else resolved(precision, self.device) == "bf16"
+        return other
 
     @property
     def device(self) -> torch.device:
