@@ -80,11 +80,14 @@ class Probe:
     def colour_accuracy(self, encoder, vectors: Tensor | None = None) -> float:
         """Likewise among the colours, where a scene has one: "a red apple" against "a blue apple", of its own subject."""
         vectors = picture_vectors(encoder, self.pictures) if vectors is None else vectors
-        shades, nouns, right = classes("colour"), names("subject"), []
-        for k in np.flatnonzero(self.colours >= 0):
-            prompts = encoder.encode_text([f"a {shade} {nouns[self.subjects[k]]}" for shade in shades])
-            right.append(int((prompts @ vectors[k]).argmax()) == self.colours[k])
-        return float(np.mean(right)) if right else float("nan")
+        shades, nouns, some = classes("colour"), names("subject"), np.flatnonzero(self.colours >= 0)
+        if not len(some):
+            return float("nan")
+        asked = sorted(set(self.subjects[some]))
+        prompts = encoder.encode_text([f"a {shade} {nouns[s]}" for s in asked for shade in shades])
+        own = prompts.view(len(asked), len(shades), -1)[[asked.index(s) for s in self.subjects[some]]]
+        found = torch.einsum("ncd,nd->nc", own, vectors[torch.from_numpy(some)]).argmax(1)
+        return float((found.cpu().numpy() == self.colours[some]).mean())
 
     def sentence_recall(self, encoder, vectors: Tensor | None = None) -> float:
         """R@1: the share of captions whose nearest picture among all is their own."""

@@ -124,7 +124,7 @@ class FineTuneCLIP(Training):
         templates = self.prompts_of(data)
         net = lab.fresh_copy("clip").eval()
         start = {key: value.clone() for key, value in net.state_dict().items()}
-        learning = self._learning(net, rng)
+        learning = self.learning(net, rng)
         tuned, probe = clip.over(net, self.precision), world_probe(PROBED, clip.size)
         width = clip.encode_text(["a"]).shape[1]
         head = nn.Linear(width, len(data.classes))
@@ -211,7 +211,7 @@ class FineTuneCLIP(Training):
         scale = [p for name, p in named if name == "logit_scale"]
         return groups + [{"params": scale, "lr": self.lr, "share": self.numbers.scale_rate, "weight_decay": 0.0}] * bool(scale)
 
-    def _learning(self, net: nn.Module, rng: Rng) -> list[tuple[str, nn.Parameter]]:
+    def learning(self, net: nn.Module, rng: Rng) -> list[tuple[str, nn.Parameter]]:
         """The parameters that learn, by name; everything else is frozen."""
         if self.learns.rank:
             add_lora(net, self.learns.rank, self.learns.alpha, rng.torch)
@@ -264,4 +264,4 @@ def about(spec: FineTuneCLIP, clip: Encoder, data: LabelledSet, history: list[di
     common = {"kind": "clip", "world": world_hash(), "trained": spec.model_dump(), "tuned": tuned}
     if isinstance(clip.model, PocketCLIP):
         return common | {"config": config_of(clip.model), "tokenizer": clip.tokenizer.json}
-    return common | {"of": clip.name}
+    return common | {"of": clip.of}
