@@ -113,10 +113,10 @@ def painted(lab, guided: Lab, prompts: Sequence[str], seeds: Sequence[int], temp
     rows = []
     for _, cell in table.iterrows():
         wanted, seen = read(cell["prompt"]), lab.judge(open_upload(cell["path"]))
-        finds = seen.finds(wanted)
+        finds, p = seen.finds(wanted), sum(seen.probabilities["subject"][s] for s in wanted.subjects[:2])
         rows.append({"prompt": cell["prompt"], "seed": cell["seed"], "found": float(np.mean(list(finds.values()))),
-                     "subject": float(finds["subject"]), "p": sum(seen.probabilities["subject"][s] for s in wanted.subjects[:2]),
-                     "judge sees": f"{seen.colour} {seen.subject}", "path": cell["path"]})
+                     "subject": float(finds["subject"]), "p": p, "judge sees": f"{seen.colour} {seen.subject}",
+                     "path": cell["path"]})
     return pd.DataFrame(rows)
 
 

@@ -90,7 +90,8 @@ class LabelledSet:
                          f"is {first['how']} as {plain(first['twin'], 60)}); they were left out of train")
         if self.broken:
             name, why = next(iter(self.broken.items()))
-            lines.append(f"{len(self.broken)} files were left out, the first {plain(name, 60)}: {plain(why, 120)}")
+            many = f"{len(self.broken)} files were left out, the first" if len(self.broken) > 1 else "1 file was left out:"
+            lines.append(f"{many} {plain(name, 60)}: {plain(why, 120)}")
         learnt = Counter(self.classes[k] for k in self.train.labels)
         if unseen := [c for c in self.classes if of_test[c] and not learnt[c]]:
             lines.append(f"train has no picture of {plain(', '.join(unseen), 120)}, which test asks for")
