@@ -4,6 +4,7 @@
 
 Both are the same training of the pocket CLIP on the same batch; ratios are the figures, seconds are this machine's. Where
 activations outweigh weights, as in the pocket model, LoRA saves little time: the gradient passes through every layer as before.
+"""
 
 from __future__ import annotations
 
