@@ -41,7 +41,7 @@ PROMPTS = ("apple", "a picture of an apple", "apple and banana")  # the report's
 NAIVE = FineTuneCLIP(loss="diagonal", templates=("{}",), lr=3e-3, steps=60, batch=32, precision="fp32", preview_every=60,
                      learns={"crops": 1.0}, numbers={"temperature": "free", "statistics": "batch"}, holds={"weight_decay": 0.2})
 CURED = FineTuneCLIP(lr=1e-4, steps=60, batch=32, precision="fp32", preview_every=60)
-PAINT = VQGANCLIP(prompt="-", steps=40, canvas=Canvas(tries=1), preview_every=1000)
+PAINT = VQGANCLIP(prompt="-", steps=36, canvas=Canvas(tries=1), preview_every=1000)
 ARMS = (BEFORE, "naive", "cured")
 HOME = "out/clinic"  # where trainings and paintings stay
 

@@ -161,8 +161,9 @@ class FineTuneCLIP(Training):
                     words = net.encode_text(clip.tokenizer(texts).to(device)).float()
                 words = F.normalize(words, dim=-1)
                 fits = torch.from_numpy(labels[:, None] == labels[None]).to(device)
-                one = torch.eye(len(labels), dtype=torch.bool, device=device)
-                loss = itc_loss(image, words, fits if self.loss == "contrastive" else one, (-net.logit_scale).exp())
+                if self.loss == "diagonal":
+                    fits = torch.eye(len(labels), dtype=torch.bool, device=device)
+                loss = itc_loss(image, words, fits, (-net.logit_scale).exp())
                 hit = fits.gather(1, (image @ words.T).argmax(1, keepdim=True)).squeeze(1)
             optimiser.zero_grad()
             loss.backward()
@@ -236,7 +237,9 @@ def tuned_encoder(clip: Encoder, state: dict[str, Tensor]) -> Encoder:
     """The encoder `clip` with other weights, apart from it and frozen."""
     net = deepcopy(clip.model)
     net.load_state_dict(state)
-    return clip.over(net.eval().requires_grad_(False))
+    found = clip.over(net.eval().requires_grad_(False))
+    found.name = f"{clip.name}, tuned"
+    return found
 
 
 @torch.no_grad()

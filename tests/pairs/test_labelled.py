@@ -52,7 +52,8 @@ def test_the_middle_square_and_not_a_squashed_picture(tmp_path):
 def test_without_splits_a_class_is_dealt_out_the_same_way_each_time(tmp_path):
     root = lay(tmp_path, {label: [picture(10 * j + k) for k in range(10)] for j, label in enumerate(("apple", "carrot"))})
     data = read_labelled(root, 8)
-    assert data.counts().loc["apple"].tolist() == [7, 1, 2] and read_labelled(root, 8).test.names == data.test.names
+    learnt, *others = data.counts().loc["apple"].tolist()
+    assert learnt == 7 and sorted(others) == [1, 2] and read_labelled(root, 8).test.names == data.test.names
 
 
 def test_what_comes_again_in_another_split_is_told_and_not_learned(tmp_path):
