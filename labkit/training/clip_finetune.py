@@ -127,7 +127,7 @@ class FineTuneCLIP(Training):
         learning = self.learning(net, rng)
         tuned, probe = clip.over(net, self.precision), world_probe(PROBED, clip.size)
         width = clip.encode_text(["a"]).shape[1]
-        head = nn.Linear(width, len(data.classes))
+        head = nn.utils.skip_init(nn.Linear, width, len(data.classes))  # drawn below, from the run's own generator
         with torch.no_grad():
             head.weight.normal_(0, width**-0.5, generator=rng.torch), head.bias.zero_()
         head = head.to(device)

@@ -193,7 +193,7 @@ def test_labels_that_clip_does_not_know_are_told(tiny):
 
 @pytest.mark.parametrize(("changes", "said"), [
     ({"templates": ("a picture",)}, "templates: .*must have one {}"), ({"templates": ()}, "templates"),
-    ({"lr": 0}, "lr"), ({"learns": {"rank": 65}}, "learns.rank"), ({"holds": {"wise": 1.1}}, "holds.wise"),
+    ({"lr": 0}, "lr"), ({"learns": {"rank": 65}}, "learns: rank"), ({"holds": {"wise": 1.1}}, "holds: wise"),
     ({"loss": "mse"}, "loss"),
 ])
 def test_bad_values_fail_at_the_door(changes, said):
