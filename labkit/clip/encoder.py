@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from labkit.fetch import sha256_of
 from labkit.models.clip import MEAN, STD, SubwordTokenizer
 from labkit.models.load import load_model
 from labkit.models.openclip import load_openclip
+from labkit.precision import resolved
 from labkit.text import read_words
+from labkit.weights import read_metadata
 from labkit.world import unknown_words
 
 
@@ -19,17 +23,26 @@ class Encoder:
     """A frozen CLIP with its tokenizer and preprocessing.
 
     `size` is the side of the pictures it reads, `scale` its logit scale (1/temperature), `name` and `sha256` identify it.
-    With `bf16` the image tower multiplies in bfloat16; embeddings are fp32 either way.
+    `of` is the name that its architecture, words and preprocessing have. With `bf16` the image tower multiplies in bfloat16;
+    embeddings are fp32 either way.
     """
 
     def __init__(self, model: nn.Module, tokenizer, size: int, mean, std, name: str, sha256: str | None = None,
                  unknown=None, bf16: bool = False):
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.size, self.name, self.sha256 = tokenizer, size, name, sha256
-        self._unknown, self.bf16 = unknown, bf16
+        self._unknown, self.bf16, self.of = unknown, bf16, name
         device = next(model.parameters()).device
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+
+    def over(self, model: nn.Module, precision: str | None = None) -> Encoder:
+        """The same preprocessing and words over another model of this architecture, which is left in its mode, trainable or
+        not: what a fine-tuning looks through. `precision` of its image tower, this one's unless given."""
+        other = copy(self)
+        other.model, other.sha256 = model, None
+        other.bf16 = self.bf16 if precision is None else resolved(precision, self.device) == "bf16"
+        return other
 
     @property
     def device(self) -> torch.device:
@@ -85,9 +98,15 @@ class Encoder:
 
 
 def load_encoder(name: str, device: torch.device | str = "cpu", bf16: bool = False, kind: str = "clip") -> Encoder:
-    """The encoder of "pocket", of safetensors that labkit's training wrote, or of anything that `load_openclip` takes
-    ("ViT-B-32/openai", "hf-hub:…", "local-dir:…")."""
-    if name == "pocket" or (name.endswith(".safetensors") and Path(name).is_file()):
+    """The encoder of "pocket", of safetensors that labkit's training wrote (a fine-tuned full-size one names what it is `of`),
+    or of anything that `load_openclip` takes ("ViT-B-32/openai", "hf-hub:…", "local-dir:…")."""
+    saved = name.endswith(".safetensors") and Path(name).is_file()
+    if saved and (of := read_metadata(name).get("of")):
+        model, tokenizer, preprocess = load_openclip(str(of), device, Path(name))
+        found = Encoder(model, tokenizer, **preprocess, name=name, sha256=sha256_of(name), bf16=bf16)
+        found.of = str(of)
+        return found
+    if name == "pocket" or saved:
         model = load_model(kind, name, device).to(memory_format=torch.channels_last)
         tokenizer = SubwordTokenizer(model.about["tokenizer"], model.config.context_length)
         return Encoder(model, tokenizer, model.config.image_size, MEAN, STD, name, model.sha256, unknown_words, bf16)

@@ -18,7 +18,7 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import generators, guidance, sketch_figures, sketch_quality, sketching, studies, styling
+from labkit.evaluation import clinic_report, generators, guidance, sketch_figures, sketch_quality, sketching, studies, styling
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -166,6 +166,15 @@ def styling_by_words(lab, n_jobs: int, scenes: int = 100, by_picture: int = 8, h
     made = styling.measure_styling(lab, scenes, by_picture, halves, styling.TEMPLATE.but(steps=steps), n_jobs=n_jobs)
     return Found({"": made.table, "ways": made.summary(), "styles": made.by_style(), "halves": made.halves,
                   "seams": made.halves_summary()}, made.sheets())
+
+
+@named("clinic", clinic_report.PAINT, clinic_report.NAIVE, clinic_report.CURED)
+def clinic(lab, n_jobs: int, prompts: int = 100, seeds: int = 2) -> Found:
+    """VQGAN+CLIP report: why did fine-tuning spoil its pictures, and what heals it? Ten ways to fail, each cured."""
+    made = clinic_report.report_study(lab, n_jobs, prompts, seeds)
+    tables = {"": made.checks, "paintings": made.paintings.drop(columns="path"), "claims": made.claims, "wise": made.curve,
+              "modes": clinic_report.modes_table(lab, n_jobs)}
+    return Found(tables, {"": made.sheet})
 
 
 def study_of(name: str) -> Named:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -43,20 +43,21 @@ class Source:
     preprocess: dict
 
 
-def load_openclip(spec: str, device: str = "cpu") -> tuple[nn.Module, Callable, dict]:
+def load_openclip(spec: str, device: str = "cpu", weights: Path | None = None) -> tuple[nn.Module, Callable, dict]:
     """A CLIP model (fp32, eval, frozen), its tokenizer (texts -> int64 (B, context)) and its preprocessing.
 
     `spec` is "ARCHITECTURE/TAG" ("ViT-B-32/openai"), "ARCHITECTURE/FILE" (safetensors, or a pickle of
     tensors, read with weights_only), "hf-hub:ORG/REPO" or "local-dir:FOLDER" (open_clip_config.json and
     weights). The preprocessing is dict(size=side in pixels, mean, std) for pictures in [0,1], RGB. What is
     cached is loaded without a request. Weights of OpenAI in a file need an architecture that ends in
-    "-quickgelu", their activation.
+    "-quickgelu", their activation. `weights`, a file that fine-tuning made of `spec`, stand in for its own,
+    which are then not asked for.
 
     Raises WeightsNotFound (nothing there, or no network), WeightsMismatch (another architecture),
     WeightsError.
     """
     spec = spec.strip()
-    source = _resolve(spec)
+    source = _resolve(spec, weights)
     called = f"clip: {plain(spec, 200)}"
     state = find_state(read_checkpoint(source.file)[0], source.file, LAYOUT)
     _plausible(source.config, len(state), called)
@@ -87,8 +88,10 @@ def bare(name: str) -> nn.Module:
     return open_clip.CLIP(**open_clip.get_model_config(name.partition("/")[0]))
 
 
-def _resolve(spec: str) -> Source:
-    """What `spec` stands for, fetched if need be."""
+def _resolve(spec: str, weights: Path | None = None) -> Source:
+    """What `spec` stands for, fetched if need be; with other `weights`, where some are given."""
+    if weights is not None:
+        return replace(_resolve_tuned(spec, weights), file=weights)
     if spec.startswith("local-dir:"):
         return _folder(spec.removeprefix("local-dir:"), spec)
     if (repository := repository_of(spec)) is not None:
@@ -129,6 +132,16 @@ def _resolve(spec: str) -> Source:
     ours = cache_dir() / "clip" / f"{spec}.safetensors"
     file = ours if ours.is_file() else _cached(published.get("hf_hub", "")) or _fetched(published, spec)
     return Source(config, architecture, Path(file), _preprocess(published, spec))
+
+
+def _resolve_tuned(spec: str, weights: Path) -> Source:
+    """What `spec` stands for but its file: what was tuned is at hand, what it began as need not be."""
+    architecture, _, tag = spec.partition("/")
+    published = get_pretrained_cfg(architecture, tag) if architecture in open_clip.list_models() else None
+    if not published:
+        return _resolve(spec)
+    config = open_clip.get_model_config(architecture) | {"quick_gelu": published.get("quick_gelu", False)}
+    return Source(config, architecture, weights, _preprocess(published, spec))
 
 
 def _unknown(spec: str, architecture: str) -> str:

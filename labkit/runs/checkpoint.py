@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,15 +43,16 @@ def load_state(path: Path, spec: Method) -> dict:
 
 
 def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
-                 clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
-    """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds.
+                 clock: Callable[[], float] = time.monotonic, **given: Any) -> Iterator[Step]:
+    """The steps of a run, resumed from `folder` if it was cut there, with a checkpoint every `every_s` seconds. `given` is what
+    its `run` takes besides, such as pictures that were read already.
 
     The last step's is written once its taker is done with it: a run that is killed before it has kept what it made makes its
     last steps again, and is not taken for finished."""
     path = Path(folder) / "checkpoint.pt"
     resume = load_state(path, spec) if path.exists() else None
     saved = clock()
-    for step in spec.run(lab, resume):
+    for step in spec.run(lab, resume, **given):
         if not step.last and clock() - saved > every_s:
             save_state(path, spec, step.state())
             saved = clock()
@@ -59,13 +61,13 @@ def checkpointed(spec: Method, lab, folder: Path, every_s: float = 60.0,
             save_state(path, spec, step.state())
 
 
-def train_to_disk(spec: Training, lab, folder: Path) -> Iterator[Step]:
+def train_to_disk(spec: Training, lab, folder: Path, **given: Any) -> Iterator[Step]:
     """Run a training into a folder: `log.jsonl`, `sheet.png`, `checkpoint.pt`, and `weights.safetensors` with every sheet."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
-        for step in checkpointed(spec, lab, folder):
+        for step in checkpointed(spec, lab, folder, **given):
             line = {"i": step.i, "s": round(time.time() - started, 1), **{k: round(v, 5) for k, v in step.scores.items()}}
             log.write(json.dumps(line) + "\n")
             log.flush()
