@@ -17,6 +17,7 @@ from labkit.data import data_path
 from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
+from labkit.models.aesthetic import AestheticConfig, AestheticHead
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
 from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE
 from labkit.models.clip import (
@@ -52,6 +53,7 @@ VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_e
 PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
 BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
 TRANSLATOR = TranslatorConfig(widths=(8, 8, 8), blocks=1)
+AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1])
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
@@ -114,10 +116,12 @@ class TinyLab(Lab):
             bottleneck = BottleneckVAE(BOTTLENECK).eval().requires_grad_(False)
             pix2pix = Translator(replace(TRANSLATOR, condition=CLIP.embed_dim)).eval().requires_grad_(False)
             cyclegan = CycleGAN(TRANSLATOR).eval().requires_grad_(False)
+            aesthetic = AestheticHead(AESTHETIC).eval().requires_grad_(False)
         encoder, checker = (Encoder(net, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                                     "tiny", unknown=unknown_words) for net in (clip, check))
         stable = roofed(tiny_parts(tokenizer_json()))
         self._models |= {"clip": encoder, "guide": encoder, "clip_check": checker,
+                         "aesthetic": aesthetic,
                          "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
                          "bottleneck": bottleneck, "pix2pix": pix2pix, "cyclegan": cyclegan, "blip": tiny_blip(),
                          "judge": Judge(nets[0]),
