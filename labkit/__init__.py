@@ -23,6 +23,8 @@ _HOMES = {
     "labkit.image": "ImageError ImageInput contact_sheet grid open_upload read_recipe save_png strip",
     "labkit.methods.vqgan_clip": "Canvas Optimiser VQGANCLIP",
     "labkit.methods.guided_diffusion": "DiffusionCanvas GuidedDiffusion Guidance Sampler",
+    "labkit.methods.enhance": "Enhance",
+    "labkit.image.adjust": "Adjustments",
     "labkit.clip.cutouts": "Cutouts",
     "labkit.clip.pull": "ImagePrompt NoisePrompt",
     "labkit.clip.similarity": "SimilarityMatrix",

@@ -18,7 +18,7 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import generators, guidance, sketch_figures, sketch_quality, sketching, studies
+from labkit.evaluation import enhancing, generators, guidance, sketch_figures, sketch_quality, sketching, studies
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -157,6 +157,13 @@ def generators_on_sketches(lab, n_jobs: int, sketches: int = 100) -> Found:
     """Sketch thesis and codes report: diffusion, pix2pix, CycleGAN and the bottleneck VAE on the same sketches."""
     made = generators.compare_generators(lab, sketches)
     return Found({"": made.table, "ways": made.summary}, {"": made.sheet})
+
+
+@named("enhancing", enhancing.SEARCH)
+def enhancing_scenes(lab, n_jobs: int, scenes: int = 200, compared: int = 60) -> Found:
+    """VQGAN+CLIP report: statistics, a filter or a learnt search; does a picture get better, and its objects stay?"""
+    made = enhancing.enhance_study(lab, scenes, compared, n_jobs=n_jobs)
+    return Found({"": made.summary.reset_index(names="way"), "scenes": made.table}, {"": made.sheet()})
 
 
 def study_of(name: str) -> Named:

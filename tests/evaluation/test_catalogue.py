@@ -28,6 +28,7 @@ SMALL = {
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
     "sketching": {"sketches": 2, "strengths": (0.1, 0.8), "guidances": (1.0, 2.0), "seeds": 1},
     "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
+    "enhancing": {"scenes": 2, "compared": 1},
 }
 
 
@@ -54,7 +55,7 @@ def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path, missing, monkey
     monkeypatch.chdir(tmp_path)  # the cells of a sweep stay in the folder where it is made
     made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
     assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
-    assert {"prompt", "clip", "metric", "told"} & set(made.table.columns)
+    assert {"prompt", "clip", "metric", "told", "way"} & set(made.table.columns)
     assert "clip" not in made.table or np.isfinite(made.table["clip"].astype(float)).all()
     assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
     needs = {"guide": "clip"}
