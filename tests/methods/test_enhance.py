@@ -70,7 +70,7 @@ def test_objective_is_score_minus_drift_minus_clipping(tiny):
     for a, b in zip(free, priced, strict=True):
         assert a["objective"] == pytest.approx(a["aesthetic"])
         assert b["objective"] == pytest.approx(b["aesthetic"] - 4 * b["drift"] - 8 * b["clipped"], abs=1e-5)
-    assert free[0]["drift"] == pytest.approx(free[2]["drift"], abs=1e-9) == 0, "a crop is held against the same part of the picture"
+    assert max(free[0]["drift"], free[2]["drift"]) < 1e-9, "a crop is held against the same part of the picture"
     assert free[1]["drift"] > 0
 
 
