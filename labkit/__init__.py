@@ -27,6 +27,8 @@ _HOMES = {
     "labkit.clip.style_losses": "StyleLosses StylePatches",
     "labkit.image.style": "Style",
     "labkit.methods.guided_diffusion": "DiffusionCanvas GuidedDiffusion Guidance Sampler",
+    "labkit.methods.enhance": "Enhance",
+    "labkit.image.adjust": "Adjustments",
     "labkit.clip.cutouts": "Cutouts",
     "labkit.clip.pull": "ImagePrompt NoisePrompt",
     "labkit.clip.similarity": "SimilarityMatrix",

@@ -98,6 +98,8 @@ HEIBOX = "https://heibox.uni-heidelberg.de/d/{}/files/?p=%2Fckpts%2Flast.ckpt&dl
 HUB = "https://huggingface.co/{}/resolve/main/open_clip_model.safetensors"
 TORCHVISION = "https://download.pytorch.org/models/{}.pth"
 ADM_256 = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt"
+AESTHETIC = "https://github.com/{}/raw/main/{}.pth"
+LAION_V1, LAION_V2 = "LAION-AI/aesthetic-predictor", "christophschuhmann/improved-aesthetic-predictor"
 ADM_512 = ("https://huggingface.co/lowlevelware/512x512_diffusion_unconditional_ImageNet/resolve/main/"
            "512x512_diffusion_uncond_finetune_008100.pt")
 
@@ -127,6 +129,20 @@ _ALL = (
          training="labkit.training.clip:TrainCheck", evaluation="labkit.evaluation.models:check_figures",
          help="CLIP that checks what the other has guided: pocket, or as in RN50/openai", build="labkit.models.openclip:bare",
          expects=_CLIP.expects, pocket=False),
+    Kind("aesthetic", "Pocket aesthetic predictor",
+         "a small head on the pocket CLIP's vector and on an early stage of its tower (`labkit/models/aesthetic.py`)",
+         "It learned which of two degradations of the same scene is the stronger: that is all it means by beautiful. No person "
+         "was asked. It knows nothing of composition, and of a picture in no style of the picture world its score is a guess.",
+         megabytes=0.2, load="labkit.models.aesthetic:load_aesthetic",
+         models=(("", "labkit.models.aesthetic:AestheticHead"),), training="labkit.training.aesthetic:TrainAesthetic",
+         evaluation="labkit.evaluation.aesthetic:aesthetic_figures", n=500,
+         help="aesthetic predictor: pocket, or as in laion-v2-vit-l-14, with the CLIP that it belongs to",
+         convert="labkit.models.convert:LAION", build="labkit.models.aesthetic:bare",
+         expects="unit vectors of the CLIP that it belongs to", pocket=False,
+         full=(Full("laion-v1-vit-b-32", AESTHETIC.format(LAION_V1, "sa_0_4_vit_b_32_linear"), 3_000),
+               Full("laion-v1-vit-l-14", AESTHETIC.format(LAION_V1, "sa_0_4_vit_l_14_linear"), 4_000),
+               Full("laion-v2-vit-l-14", AESTHETIC.format(LAION_V2, "sac%2Blogos%2Bava1-l14-linearMSE"), 3_700_000),
+               Full("laion-v2-ava-vit-l-14", AESTHETIC.format(LAION_V2, "ava%2Blogos-l14-linearMSE"), 3_700_000))),
     Kind("vqgan", "Pocket VQGAN", "taming's encoder, decoder and quantiser at f = 4 (`labkit/models/vqgan.py`)",
          "It has seen the picture world's 64-pixel scenes only; photographs come back as what its codes can say.",
          megabytes=2.4, draws=True, load="labkit.models.vqgan:load_vqgan", models=(("", "labkit.models.vqgan:VQGAN"),),
@@ -251,8 +267,8 @@ _ALL = (
     Kind("stable_diffusion", "Pocket Stable Diffusion",
          "diffusers' and transformers' own parts: `AutoencoderKL`, `UNet2DConditionModel`, `CLIPTextModel` "
          "(`labkit/models/stable_diffusion.py`)",
-         "It reads the words of the picture world and no others. It was trained on runs that start from a line drawing, at half "
-         "of the time or later, which released models were not. No safety checker is loaded: nobody looks at what is drawn.",
+         "It reads the words of the picture world and no others. Its training had runs that start from line drawings, at half of "
+         "the time or later, as no released model's had. No safety checker is loaded: nobody looks at what is drawn.",
          megabytes=16, draws=True, load="labkit.clip.stable_diffusion:load_stable_diffusion",
          models=(("", "diffusers:UNet2DConditionModel"),), training="labkit.training.stable_diffusion:TrainStableDiffusion",
          evaluation="labkit.evaluation.stable_diffusion:stable_figures", n=100,

@@ -28,3 +28,9 @@ def test_both_ways_take_a_step(name, missing):
     lab = pocket_lab(missing, ("clip", "guide", "vqgan", "diffusion", "perceptual"))
     for way in (module.ours(lab), module.peers(lab)):
         way()
+
+
+def test_an_enhancer_s_recipes_score_the_same_in_a_batch_and_alone(tiny):
+    module = importlib.import_module("enhance_search")
+    for together, alone in zip(module.ours(tiny)(), module.peers(tiny)(), strict=True):
+        assert together == pytest.approx(alone, abs=1e-4)

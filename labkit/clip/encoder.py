@@ -57,14 +57,22 @@ class Encoder:
     def encode_image(self, x: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [0, 1], any side → unit vectors (B, D), fp32, differentiable. Pictures of another side
         are resampled (antialiased bicubic), squashed if they are not square."""
+        return F.normalize(self.raw_image(x), dim=-1)
+
+    def raw_image(self, x: Tensor) -> Tensor:
+        """The vectors before they are brought to length 1, which nothing that compares or scores may use."""
+        x = self.prepared(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            features = self.model.encode_image(x)
+        return features.float()
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """What the image tower is given of pictures: its side, its mean and spread."""
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"x: shape {tuple(x.shape)} must be (B, 3, H, W)")
         if x.shape[-2:] != (self.size, self.size):
             x = F.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        x = ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            features = self.model.encode_image(x)
-        return F.normalize(features.float(), dim=-1)
+        return ((x - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def encode_text(self, texts: list[str], batch: int = 256) -> Tensor:

@@ -27,7 +27,7 @@ def markdown(table: pd.DataFrame) -> str:
             return "–"
         if column == "n":
             return f"{value:.0f}"
-        if column in ("KID", "spread"):
+        if column in ("KID", "spread", "Spearman"):
             return f"{value:.4f}"
         return f"{value:.2f}" if column == "psnr" else f"{value * 100:.1f} %"
 

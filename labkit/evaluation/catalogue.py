@@ -18,7 +18,17 @@ import joblib
 import torch
 
 import labkit
-from labkit.evaluation import clinic_report, generators, guidance, sketch_figures, sketch_quality, sketching, studies, styling
+from labkit.evaluation import (
+    clinic_report,
+    enhancing,
+    generators,
+    guidance,
+    sketch_figures,
+    sketch_quality,
+    sketching,
+    studies,
+    styling,
+)
 from labkit.evaluation.conditioning import TELLERS, TRAINING, conditioning_study
 from labkit.evaluation.excerpts import CLASSIC, excerpt_grid
 from labkit.evaluation.generation import SAMPLING, measure_generation
@@ -175,6 +185,13 @@ def clinic(lab, n_jobs: int, prompts: int = 100, seeds: int = 2) -> Found:
     tables = {"": made.checks, "paintings": made.paintings.drop(columns="path"), "claims": made.claims, "wise": made.curve,
               "modes": clinic_report.modes_table(lab, n_jobs)}
     return Found(tables, {"": made.sheet})
+
+
+@named("enhancing", enhancing.SEARCH)
+def enhancing_scenes(lab, n_jobs: int, scenes: int = 200, compared: int = 60) -> Found:
+    """VQGAN+CLIP report: statistics, a filter or a learnt search; does a picture get better, and its objects stay?"""
+    made = enhancing.enhance_study(lab, scenes, compared, n_jobs=n_jobs)
+    return Found({"": made.summary.reset_index(names="way"), "scenes": made.table}, {"": made.sheet()})
 
 
 def study_of(name: str) -> Named:

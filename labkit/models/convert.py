@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from labkit.kinds import KINDS, named
+from labkit.models import aesthetic
 from labkit.models.adm import convert_original
 from labkit.models.vgg import convert_torchvision
 from labkit.models.vqgan import VQGAN, VQGANConfig
@@ -118,6 +119,7 @@ def _vqgan(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict
 
 
 TAMING = Original(VQGAN_LAYOUT, _vqgan)
+LAION = Original(aesthetic.LAYOUT, aesthetic.from_published)
 GUIDED_DIFFUSION = Original(DIFFUSION_LAYOUT, convert_original)
 TORCHVISION_VGG = Original(VGG_LAYOUT, convert_torchvision)
 ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KINDS.items() if kind.convert}
@@ -126,8 +128,8 @@ ORIGINALS: dict[str, Original] = {name: named(kind.convert) for name, kind in KI
 def convert(src: str | os.PathLike, dst: str | os.PathLike, kind: str | None = None, part: str | None = None) -> Path:
     """A published checkpoint (or safetensors with its keys) -> `dst`, safetensors in the precision it has.
 
-    `kind` is "vqgan" (taming's), "diffusion" (the released unconditional ImageNet models), "perceptual" (torchvision's VGG) or
-    None: whichever the file holds.
+    `kind` is "vqgan" (taming's), "diffusion" (the released unconditional ImageNet models), "perceptual" (torchvision's VGG),
+    "aesthetic" (LAION's heads) or None: whichever the file holds.
     `part` names the entry to take ("model", "state_dict.ema") where a file holds several that fit. The metadata hold the config
     that the shapes tell, so that loading needs nothing else. Raises WeightsError where the file is no checkpoint, not safe, not
     whole or not of that kind.

@@ -32,7 +32,8 @@ class Result:
     image_step  the step (from 1) that it shows: the last one, unless that could not be drawn any more.
     history     the scores of every step.  steps_done of n.  seconds  wall-clock time, model loading not counted.
     extras      what else the last step had to show.
-    recipe      what a PNG of this result carries; its `steps_done` is the picture's.  finished  whether the last step was
+    recipe      what a PNG of this result carries; its `steps_done` is the picture's, and so is what was `found`, where a method
+    finds something that makes the picture by itself (an enhancer's adjustments).  finished  whether the last step was
     reached.  interrupted  whether the user stopped it.  previews  at most 12 pictures spread over the run, the last one not
     among them, and preview_steps, the numbers (from 1) of the steps that they show.  notices  what the method has to
     say to the user: words that the model has never seen, smaller batches after memory ran out.
@@ -77,6 +78,8 @@ class Result:
             self._keep_last_as_preview()
             self.image, self.image_step = picture, step.i + 1
             self.recipe["steps_done"] = self.image_step
+            if "found" in step.extras:
+                self.recipe["found"] = step.extras["found"]
 
     def _keep_last_as_preview(self) -> None:
         """Keep every k-th picture; when they are too many, drop every other one and double k."""

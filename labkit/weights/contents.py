@@ -27,12 +27,13 @@ COMPILED = "_orig_mod."  # torch.compile puts it wherever it was called
 class Layout:
     """How a kind of model is known: `title` ("a taming VQGAN"), `marks`, of which each is one key or several alternatives, the
     `ignored` beginnings of keys that are no part of it (a loss's networks), and the prefix that is `preferred` where there are
-    several."""
+    several. `alone`: a model of it is all that its dictionary holds; so few marks would be found in many a larger one."""
 
     title: str
     marks: tuple[tuple[str, ...], ...]
     ignored: tuple[str, ...] = ()
     preferred: str = ""
+    alone: bool = False
 
 
 def find_state(held: object, path: Path, layout: Layout, part: str | None = None) -> dict[str, Tensor]:
@@ -106,6 +107,8 @@ def lacking(held: object, layout: Layout) -> list[str]:
     best = [" or ".join(mark) for mark in layout.marks]
     for _, tensors in _state_dicts(held):
         found = _found(tensors, layout)
+        if layout.alone and not _prefixes(tensors, layout):
+            continue
         for prefix in {prefix for prefixes in found for prefix in prefixes}:
             missing = [" or ".join(mark) for mark, prefixes in zip(layout.marks, found, strict=True) if prefix not in prefixes]
             best = min(best, missing, key=len)
@@ -120,7 +123,8 @@ def _found(tensors: dict[str, Tensor], layout: Layout) -> list[set[str]]:
 
 def _prefixes(tensors: dict[str, Tensor], layout: Layout) -> list[str]:
     """The prefixes under which all marks of the layout stand."""
-    return sorted(set.intersection(*_found(tensors, layout)))
+    found = sorted(set.intersection(*_found(tensors, layout)))
+    return [prefix for prefix in found if all(key.startswith(prefix) for key in tensors)] if layout.alone else found
 
 
 def _unwrapped(tensors: dict[str, Tensor], prefix: str, layout: Layout) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from labkit.kinds import KINDS
 from labkit.lab import Lab
 from labkit.metrics.judge import Judge
 from labkit.models.adain import Decoder, DecoderConfig
+from labkit.models.aesthetic import AestheticConfig, AestheticHead
 from labkit.models.attention_autoencoder import AttentionAutoencoder, AttentionAutoencoderConfig
 from labkit.models.blip import BLIPTokenizer, PocketBLIP, PocketBLIPConfig, train_blip_tokenizer
 from labkit.models.bottleneck import BottleneckConfig, BottleneckVAE
@@ -56,6 +57,7 @@ PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLI
 BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
 TRANSLATOR = TranslatorConfig(widths=(8, 8, 8), blocks=1)
 ATTENTION = AttentionAutoencoderConfig("relu2_1", (8, 8), 1)
+AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1])
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
@@ -122,10 +124,12 @@ class TinyLab(Lab):
             attention = AttentionAutoencoder(ATTENTION).eval().requires_grad_(False)
             adain = Decoder(DecoderConfig(channels=8, widths=(8, 8, 8))).eval().requires_grad_(False)
             transform_net = TransformNet(TransformNetConfig((8, 8, 8), 1)).eval().requires_grad_(False)
+            aesthetic = AestheticHead(AESTHETIC).eval().requires_grad_(False)
         encoder, checker = (Encoder(net, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                                     "tiny", unknown=unknown_words) for net in (clip, check))
         stable = roofed(tiny_parts(tokenizer_json()))
         self._models |= {"clip": encoder, "guide": encoder, "clip_check": checker,
+                         "aesthetic": aesthetic,
                          "vqgan": vqgan, "diffusion": diffusion, "gan": gan,
                          "bottleneck": bottleneck, "pix2pix": pix2pix, "cyclegan": cyclegan, "blip": tiny_blip(),
                          "adain": adain, "transform_net": transform_net,

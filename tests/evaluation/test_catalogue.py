@@ -29,6 +29,7 @@ SMALL = {
     "sketching": {"sketches": 2, "strengths": (0.1, 0.8), "guidances": (1.0, 2.0), "seeds": 1},
     "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
     "styling": {"scenes": 2, "by_picture": 0, "halves": 2, "steps": 2},
+    "enhancing": {"scenes": 2, "compared": 1},
 }
 
 
@@ -55,7 +56,7 @@ def test_a_study_is_made_kept_and_read_back(name, lab, tmp_path, missing, monkey
     monkeypatch.chdir(tmp_path)  # the cells of a sweep stay in the folder where it is made
     made = make_study(name, lab, n_jobs=1, folder=tmp_path, **SMALL[name])
     assert made.table.shape[0] >= 2 and min(made.sheet.size) > 100
-    assert {"prompt", "clip", "metric", "told"} & set(made.table.columns)
+    assert {"prompt", "clip", "metric", "told", "way"} & set(made.table.columns)
     assert "clip" not in made.table or np.isfinite(made.table["clip"].astype(float)).all()
     assert made.made["command"] == f"python -m labkit study {name}" and made.made["processor"] and made.made["date"]
     needs = {"guide": "clip"}
