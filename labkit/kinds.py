@@ -267,8 +267,8 @@ _ALL = (
     Kind("stable_diffusion", "Pocket Stable Diffusion",
          "diffusers' and transformers' own parts: `AutoencoderKL`, `UNet2DConditionModel`, `CLIPTextModel` "
          "(`labkit/models/stable_diffusion.py`)",
-         "It reads the words of the picture world and no others. Its training had runs that start from line drawings, at half of "
-         "the time or later, as no released model's had. No safety checker is loaded: nobody looks at what is drawn.",
+         "It reads the words of the picture world and no others. Its training had runs that start from line drawings, at half "
+         "of the time or later, as no released model's had. No safety checker is loaded: nobody looks at what is drawn.",
          megabytes=16, draws=True, load="labkit.clip.stable_diffusion:load_stable_diffusion",
          models=(("", "diffusers:UNet2DConditionModel"),), training="labkit.training.stable_diffusion:TrainStableDiffusion",
          evaluation="labkit.evaluation.stable_diffusion:stable_figures", n=100,
