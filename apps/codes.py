@@ -33,7 +33,7 @@ PAGE = Page(
         "top__top_p": "Top p, top", "bottom__top_p": "Top p, bottom"},
     prefix="codes-", extra=CodesPanel,
 )  # fmt: skip
-TITLE, PLACE, SHOWS = PAGE.title, 4, (PAGE.method,)
+TITLE, PLACE, SHOWS = PAGE.title, 5, (PAGE.method,)
 panel = partial(workbench.panel, PAGE)
 build = partial(workbench.build, PAGE)
 

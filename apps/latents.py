@@ -20,7 +20,7 @@ from labkit.views.gradio.latents import ExplorerPanel
 from labkit.views.gradio.markup import header
 
 MOST = 200  # pictures, uploaded by hand; `python -m labkit project FOLDER` has no such bound
-TITLE, PLACE, SHOWS = "Latents", 8, (Projection,)
+TITLE, PLACE, SHOWS = "Latents", 9, (Projection,)
 panel = partial(measure.panel, Projection, most=MOST, extra=ExplorerPanel, title=TITLE)
 
 

@@ -33,7 +33,7 @@ from labkit.views.gradio.page import EVERY_S
 from labkit.views.gradio.runs import line_here, wire
 from labkit.views.gradio.workbench import UNTICK
 
-TITLE, PLACE, SHOWS = "Lyrics", 5, (KeyPhrases,)
+TITLE, PLACE, SHOWS = "Lyrics", 6, (KeyPhrases,)
 
 LONGEST = 8000  # characters of a song: four long pages
 MOST = 12  # phrases: as many rows wait on the page

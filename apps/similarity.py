@@ -29,7 +29,7 @@ from labkit.views.gradio.page import received
 from labkit.views.gradio.runs import line_here, wire
 from labkit.world import caption, classes, render, sample_scene
 
-TITLE, PLACE, SHOWS = "Similarity", 7, (SimilarityMatrix,)
+TITLE, PLACE, SHOWS = "Similarity", 8, (SimilarityMatrix,)
 SHOWN = 6  # pictures to begin with
 LONGEST = 300  # characters of a text
 NUMBER = Control("picture", "Picture", "int", 1, step=1, description="Its number; or click on it above")

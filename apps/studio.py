@@ -32,7 +32,7 @@ def tabs(lab) -> dict[str, Callable]:
     names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
     apps = [app for app in (import_module(f"apps.{name}") for name in names if name != "studio") if hasattr(app, "PLACE")]
     found = {app.TITLE: app.panel for app in sorted(apps, key=lambda app: app.PLACE)
-             if all(lab.serves(spec.needs) for spec in app.SHOWS)}
+             if not app.SHOWS or any(lab.serves(spec.needs) for spec in app.SHOWS)}
     have = {spec for app in apps for spec in app.SHOWS}
     some = {method: partial(workbench.panel, page_of(method)) for method in map(methods.load, methods.names())}
     measures = (found.load() for found in methods.measures().values())

@@ -34,7 +34,7 @@ from labkit.views.gradio.markup import notices_html
 from labkit.views.gradio.markup import shown as rounded
 from labkit.views.gradio.survey_stage import CSS, SCRIPT, consent_html, stage_html
 
-TITLE, PLACE, SHOWS = "Survey", 6, ()
+TITLE, PLACE, SHOWS = "Survey", 7, ()
 QUICK = {"queue": False, "show_progress": "hidden", **PRIVATE}  # a vote waits behind nothing
 
 

@@ -70,21 +70,29 @@ class PictureStyled(Method, listed=False):
     """What methods share that give a picture the style of other pictures."""
 
     content: ImageInput = Field(..., description="The picture that is to take on a style; the result has its size")
-    styles: tuple[Style, ...] = Field(..., min_length=1, max_length=8, description="Pictures of the style, and their places")
+    style: ImageInput | None = Field(None, description="A picture of the style; None: those of `styles` alone")
+    styles: tuple[Style, ...] = Field((), max_length=8, description="More pictures of styles, with weights and places")
 
     @model_validator(mode="after")
     def _styles_are_pictures_that_fit(self):
+        if not self.all_styles:
+            raise ValueError("style, styles: give a picture of the style")
         if words := [(k, style.text) for k, style in enumerate(self.styles) if style.picture is None]:
             k, text = words[0]
             raise SpecError(f"styles.{k}.text: {plain(repr(text))} is a style by words, {type(self).__name__} takes pictures; "
                             "give styles a picture, or use CLIPStyler")
-        check_styles(self.styles, self.content.width, self.content.height)
+        check_styles(self.all_styles, self.content.width, self.content.height)
         return self
+
+    @property
+    def all_styles(self) -> tuple[Style, ...]:
+        """Every style that is asked for: the picture `style`, and `styles`."""
+        return ((Style(picture=self.style),) if self.style else ()) + self.styles
 
     @property
     def used(self) -> tuple[Style, ...]:
         """The styles that weigh anything."""
-        return tuple(style for style in self.styles if style.weight)
+        return tuple(style for style in self.all_styles if style.weight)
 
 
 def fitted_style(style: Style, height: int, width: int) -> Tensor:

@@ -7,24 +7,31 @@ What stands here becomes the spec's `styles` when the page runs: `labkit.image.s
 
 from __future__ import annotations
 
+import secrets
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image, ImageOps
 
-from labkit.image import ImageInput
+from labkit.image import ImageInput, save_png
 from labkit.image.style import Style
+from labkit.methods.clipstyler import CLIPStyler, restyled
+from labkit.runs.result import recipe_of
 from labkit.sketches import drawing
-from labkit.spec import SpecError
+from labkit.spec import SpecError, Step
 from labkit.views.controls import chosen
 from labkit.views.gradio import app
 from labkit.views.gradio.app import PRIVATE
 from labkit.views.gradio.pad import pad
-from labkit.views.gradio.page import Part, Site, opened, received
+from labkit.views.gradio.page import Page, Part, Site, opened, received
+from labkit.world import render, sample_scene
 
 MOST = 3  # styles beside what the page's own controls say
 LONGEST = 512  # pixels of a style's picture
+SIDE = 256  # pixels of the longer side of a picture that is given a style: minutes on a laptop, where the next size is many
 PAINTED = "where I paint"
 PLACES = ("everywhere", "left half", "right half", "upper half", "lower half", PAINTED)
 BRUSH = 80  # pixels of the pad's 512
@@ -51,14 +58,16 @@ def mask_of(place: str, drawn: bytes, size: tuple[int, int]) -> ImageInput | Non
 
 
 class StylesPart(Part):
-    """Rows of styles below a page's picture. `words`: whether the method reads words as well."""
+    """Rows of styles below a page's picture, and a scene to give one to. `words`: whether the method reads words as well."""
 
     words = True
 
     def __init__(self, site: Site):
-        self.page, at = site.page, site.page.prefix
+        self.site, self.page, at = site, site.page, site.page.prefix
         weight = chosen(Style, ["weight"])["weight"]
         self.inputs = []
+        scene = gr.Button("Take a scene of the picture world", size="sm", elem_id=f"{at}scene")
+        scene.click(a_scene, None, site.made["content"], show_progress="hidden", **PRIVATE)
         with gr.Accordion("More styles, and places for them", open=False, elem_id=f"{at}styles"):
             for k in range(MOST):
                 with gr.Row(equal_height=False):
@@ -80,25 +89,74 @@ class StylesPart(Part):
                 self.inputs += [text, picture, share, place, painted]
 
     def fields(self, flat: dict[str, Any], *values: Any) -> dict[str, Any]:
+        content = fitted(self.page, flat)
         rows = [values[k:k + 5] for k in range(0, len(values), 5)]
-        rows = [row for row in rows if (row[0] or "").strip() or row[1]]
-        if not rows:
-            return {}
-        content = opened(self.page.controls, {"content": flat["content"]})["content"]
-        if content is None:
-            raise SpecError("content: is missing; give a picture")
-        out = []
+        styles = []
         for text, path, weight, place, drawn in rows:
             words, picture = (text or "").strip(), None
+            if not (words or path):
+                continue
             if path:
                 small = received(path)
                 small.thumbnail((LONGEST, LONGEST))
                 picture = ImageInput.of(small, *small.size)
-            out.append(Style(text=words, picture=picture, weight=weight, mask=mask_of(place, drawn, content.size)))
-        return {"styles": tuple(out)}
+            styles.append(Style(text=words, picture=picture, weight=weight,
+                                mask=mask_of(place, drawn, (content.width, content.height))))
+        return {"content": content} | ({"styles": tuple(styles)} if styles else {})
 
 
 class PictureStylesPart(StylesPart):
     """The same for methods that read pictures of styles alone."""
 
     words = False
+
+
+class LearntPart(StylesPart):
+    """And for CLIPstyler: the strength of what was learnt, without another run."""
+
+    def __init__(self, site: Site):
+        at = site.page.prefix
+        self.last = gr.State(None)
+        strength = site.page.controls["output__strength"]
+        with gr.Row(equal_height=True):
+            self.dial = app.component(strength, site.limits, label="Strength, after the run", interactive=False, value=1.0,
+                                      info="Without another run: what was learnt is laid over the picture by so much",
+                                      elem_id=f"{at}dial")
+            self.dialled = gr.Image(type="filepath", image_mode=None, format="png", interactive=False, height=200,
+                                    visible=False, label="At that strength; the PNG has its recipe",
+                                    elem_id=f"{at}dialled", elem_classes="lk-pixels")
+        super().__init__(site)
+        self.outputs = [self.last, self.dial, self.dialled]
+        self.dial.release(self._dialled, [self.dial, self.last], self.dialled, show_progress="hidden", **PRIVATE)
+
+    def shown(self, spec: CLIPStyler, step: Step | None) -> dict[Any, Any]:
+        """When it has learnt, the dial may be moved."""
+        if step is None or not (step.last or step.i == 0):
+            return {}
+        return {self.last: (spec, step.extras["learnt"]) if step.last else None, self.dialled: gr.update(visible=False),
+                self.dial: gr.update(interactive=step.last, value=spec.output.strength)}
+
+    def _dialled(self, strength: float, last: tuple | None):
+        with app.plain_errors(), tempfile.TemporaryDirectory(prefix="labkit-") as folder:
+            if last is None:
+                raise SpecError("strength: nothing is learnt yet; run first")
+            spec, learnt = last
+            spec = spec.but(output__strength=strength)
+            recipe = recipe_of(spec, self.site.lab) | {"steps_done": spec.steps}
+            path = Path(folder) / f"labkit-{spec.digest()[:8]}-{spec.steps}.png"
+            save_png(restyled(spec, learnt, spec.output), path, recipe)
+            yield gr.update(value=str(path), visible=True)
+
+
+def fitted(page: Page, flat: dict[str, Any]) -> ImageInput:
+    """The content, no side longer than `SIDE`. Raises `SpecError` where there is none."""
+    picture = opened(page.controls, {"content": flat["content"]})["content"]
+    if picture is None:
+        raise SpecError("content: is missing; give a picture, or take a scene")
+    ratio = min(1.0, SIDE / max(picture.size))
+    return ImageInput.of(picture, *(max(1, round(side * ratio)) for side in picture.size), fit="squash")
+
+
+def a_scene() -> Image.Image:
+    """A flat scene of one subject, another one each time."""
+    return Image.fromarray(render(sample_scene(secrets.randbelow(1_000_000), "test", style="flat", two=False)))
