@@ -48,7 +48,7 @@ class AttentionStyle(Method):
     needs: ClassVar[tuple[str, ...]] = ("attention_autoencoder", "perceptual")
 
     content: ImageInput = Field(..., description="The picture that keeps its things")
-    style: Style = Field(..., description="The picture whose look it takes")
+    style: ImageInput = Field(..., description="The picture whose look it takes; a Style of a picture is taken, too")
     longest: int = Field(256, ge=32, le=512, description="Longer sides than this are brought down to it")
     strokes: int = Field(3, ge=1, le=5, description="Sizes of stroke, each by 1/√2 finer; the content's features are one more")
     attention: bool = Field(True, description="Whether attention is read; without it all strokes weigh alike everywhere")
@@ -58,24 +58,28 @@ class AttentionStyle(Method):
 
     example: ClassVar[dict[str, Any]] = {
         "content": ImageInput.of(Image.linear_gradient("L").rotate(30, fillcolor=90).convert("RGB"), 24, 20),
-        "style": {"picture": ImageInput.of(Image.radial_gradient("L").convert("RGB"), 20, 24)}, "strokes": 2}
+        "style": ImageInput.of(Image.radial_gradient("L").convert("RGB"), 20, 24), "strokes": 2}
 
-    @field_validator("style")
+    @field_validator("style", mode="before")
     @classmethod
-    def _of_a_picture(cls, style: Style) -> Style:
+    def _its_picture(cls, style: Any) -> Any:
+        """Of a `Style`, which several methods read, the picture."""
+        if isinstance(style, dict) and "sha256" not in style:
+            style = Style(**style)
+        if not isinstance(style, Style):
+            return style
         if style.picture is None:
-            raise ValueError(f"text {style.text!r}: this method reads a picture of the style; give style.picture, or use words "
-                             "with CLIPstyler")
+            raise ValueError(f"text {style.text!r}: this method reads a picture of the style; give one, or use CLIPstyler for "
+                             "words")
         if style.mask is not None or style.weight != 1:
-            raise ValueError("mask, weight: one style is read, everywhere and whole; leave them out, and use blend for less of "
-                             "it")
-        return style
+            raise ValueError("mask, weight: one style is read, everywhere and whole; leave them out, and use blend for less")
+        return style.picture
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         model, net, sizes = lab.attention_autoencoder, lab.perceptual, scales(self.strokes)
         model.check(net)
         content = fitted("content", self.content, self.longest).to(lab.device)
-        style = fitted("style", self.style.picture, self.longest).to(lab.device)
+        style = fitted("style", self.style, self.longest).to(lab.device)
         with torch.no_grad():
             theirs = Read.of(model, net, style, self.attention)
             mine = Read.of(model, net, content, self.attention)

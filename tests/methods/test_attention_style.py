@@ -81,6 +81,11 @@ def test_a_style_of_words_is_refused_and_so_is_a_mask():
     with pytest.raises(SpecError, match=r"style: text 'a watercolour': this method reads a picture.*CLIPstyler"):
         AttentionStyle(content=CONTENT, style=Style(text="a watercolour"))
     white = ImageInput.of(Image.new("RGB", (40, 32), "white"), 40, 32)
+    assert AttentionStyle(content=CONTENT, style=LOOK) == AttentionStyle(content=CONTENT, style=LOOK.picture)
+    with pytest.raises(SpecError, match="text 'oil': this method reads a picture"):
+        AttentionStyle(content=CONTENT, style={"text": "oil"})
+    with pytest.raises(SpecError, match="style: .*no path or URL"):
+        AttentionStyle(content=CONTENT, style="https://example.org/style.png")
     with pytest.raises(SpecError, match="mask, weight: one style is read"):
         AttentionStyle(content=CONTENT, style=Style(picture=LOOK.picture, mask=white))
 
@@ -90,7 +95,7 @@ def test_pictures_of_any_shape_and_kind(tiny):
     with pytest.raises(SpecError, match="content: 3000 × 20 is too narrow: read at 256 × 2, .* out, or raise longest"):
         list(AttentionStyle(content=thin, style=LOOK).run(tiny))
     with pytest.raises(SpecError, match="style: 20 × 15 is too narrow.* cut a part of it out$"):
-        list(AttentionStyle(content=CONTENT, style=Style(picture=picture(0, 20, 15).but())).run(tiny))
+        list(AttentionStyle(content=CONTENT, style=Style(picture=picture(0, 20, 15))).run(tiny))
     grey = ImageInput.of(Image.linear_gradient("L"), 33, 47)
     clear = ImageInput.of(Image.new("RGBA", (30, 30), (255, 0, 0, 0)), 30, 30)
     assert last(tiny, content=grey).image.size == (33, 47)
