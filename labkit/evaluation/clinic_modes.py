@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.clip.zero_shot import accuracy, class_vectors, picture_vectors
+from labkit.clip.zero_shot import accuracy, class_vectors, picture_vectors, world_probe
 from labkit.evaluation.tuning import Tuned, check_up, tune
 from labkit.loop import NonFiniteError
 from labkit.pairs.groceries import world_set
@@ -102,36 +102,46 @@ def false_negatives(ward: Ward, steps: int) -> Pair:
 
 
 def no_templates(ward: Ward, steps: int) -> Pair:
-    """Bare words: a sentence is something else than a word, and nothing reminds the model of what it means."""
-    bare = {"learns__frozen": "image", "lr": 3e-3}
+    """Bare words: seven texts are learned by heart, and the text tower gains nothing that holds for other pictures. Templates
+    are what crops are to pictures. That sentences suffer more than words does not follow from this alone."""
+    bare = {"learns__frozen": "image", "lr": 0.01, "batch": 16}
     return ward.pair(steps, {"templates": ("{}",), **bare}, bare, "bare words as prompts", "six templates")
 
 
 def text_collapse(ward: Ward, steps: int) -> Pair:
     """The text tower learns seven points and lets everything else fall onto them."""
-    return ward.pair(steps, {"lr": 1e-2, "learns__frozen": "image"}, {"lr": 1e-4, "learns__frozen": "text"},
-                     "seven labels and a text tower at a learning rate of 0.01", "a text tower that stays as it is")
+    sick = {"lr": 0.03, "templates": ("{}",), "learns__frozen": "image"}
+    return ward.pair(steps, sick, {"lr": 1e-4, "learns__frozen": "text"},
+                     "seven bare labels and a text tower at a learning rate of 0.03", "a text tower that stays as it is")
 
 
 def temperature(ward: Ward, steps: int) -> Pair:
     """Once the pictures are known by heart, only a larger scale lowers the loss: it grows without a bound."""
-    heat = {"numbers__scale_rate": 500.0, "learns__crops": 1.0}
-    return ward.pair(steps, {"numbers__temperature": "free", **heat}, {"numbers__temperature": "clamped", **heat},
-                     "a logit scale that learns fast and without a bound", "a scale of at most 100, as CLIP has it", "scale")
+    one = LabelledSet(ward.data.classes, ward.data.train.only(_first(ward.data.train.labels, 1)), ward.data.validation,
+                      ward.data.test)
+    heat = {"lr": 1e-3, "batch": 7, "learns__crops": 1.0, "numbers__scale_rate": 300.0}
+    runs = {"provoked": ward.tune(steps, one, **heat, numbers__temperature="free"),
+            "cured": ward.tune(steps, one, **heat, numbers__temperature="clamped")}
+    found = {name: check_up(run.encoder, ward.data) | last(run) for name, run in runs.items()}
+    return Pair(found["provoked"], found["cured"], "seven pictures known by heart and a logit scale without a bound",
+                "a scale of at most 100, as in CLIP's own training", ward.before | {"scale": ward.lab.clip.scale},
+                {"scale": {name: run.course["scale"].tolist() for name, run in runs.items()}})
 
 
 def channel_order(ward: Ward, steps: int) -> Pair:
-    """Blue, green, red: validation has the same fault and says that all is well."""
-    swapped = ward.data.map(lambda x: x.flip(1))
-    runs = {"provoked": ward.tune(steps, swapped, lr=3e-4), "cured": ward.tune(steps, lr=3e-4)}
-    found = {}
-    for name, run in runs.items():
-        mine = swapped if name == "provoked" else ward.data
-        seen = check_up(run.encoder, mine)["in-domain"]
-        found[name] = check_up(run.encoder, ward.data) | last(run)
-        found[name]["hidden error"] = seen - found[name]["in-domain"]
-    return Pair(found["provoked"], found["cured"], "pictures read as blue, green, red", "red, green, blue", ward.before,
-                {"loss": {name: run.course["loss"].tolist() for name, run in runs.items()}})
+    """Blue, green, red: the set's own test has the same fault and says that all is well; red is found to be blue. Beside it
+    what is left where pictures come as 0 … 1 into a tower that was made for −1 … 1."""
+    probe, found, curves = world_probe(96, ward.lab.clip.size), {}, {}
+    for name, read in (("provoked", lambda x: x.flip(1)), ("cured", lambda x: x)):
+        mine = ward.data.map(read)
+        run = ward.tune(steps, mine)
+        seen, pale = (picture_vectors(run.encoder, x) for x in (read(probe.pictures), read(probe.pictures) // 2 + 127))
+        found[name] = check_up(run.encoder, mine) | last(run) | {
+            "colour as read": probe.colour_accuracy(run.encoder, seen),
+            "retained, not normalised": probe.subject_accuracy(run.encoder, pale)}
+        curves[name] = run.course["loss"].tolist()
+    return Pair(found["provoked"], found["cured"], "pictures read as blue, green, red", "red, green, blue",
+                ward.before | {"colour as read": ward.before["colour"]}, {"loss": curves})
 
 
 def train_mode(ward: Ward, steps: int) -> Pair:
@@ -171,15 +181,18 @@ def overfitting(ward: Ward, steps: int) -> Pair:
 
 
 def leakage(ward: Ward, steps: int) -> Pair:
-    """Pictures of the test lie in train as well: the test asks for what was learned by heart."""
-    few, test = ward.data.train.only(_first(ward.data.train.labels, 2)), ward.data.test
-    honest = LabelledSet(ward.data.classes, few, ward.data.validation, test)
-    leaky = LabelledSet(ward.data.classes, few.joined(test), ward.data.validation, test)
-    heart = {"lr": 1e-3, "batch": 28, "learns__crops": 1.0}
+    """Pictures of the test lie in train as well: the test asks for what was learned by heart. Of the set's train two pictures a
+    class are learned, a third of the rest is the test, and what is left is fresh to both."""
+    whole, labels = ward.data.train, ward.data.train.labels
+    third = max(2, int(np.bincount(labels).min()) // 3)
+    few, asked = _first(labels, 2), _first(labels, 2 + third)
+    test = whole.only([k for k in asked if k not in few])
+    fresh = whole.only([k for k in range(len(whole)) if k not in asked])
     found, curves = {}, {}
-    for name, data in (("provoked", leaky), ("cured", honest)):
-        run = ward.tune(steps, data, **heart)
-        reported, true = _accuracy(run, data, test), _accuracy(run, data, data.validation)
+    for name, learnt in (("provoked", whole.only(few).joined(test)), ("cured", whole.only(few))):
+        data = LabelledSet(ward.data.classes, learnt, fresh, test)
+        run = ward.tune(steps, data, lr=1e-3, batch=28, learns__crops=1.0)
+        reported, true = _accuracy(run, data, test), _accuracy(run, data, fresh)
         found[name] = {"reported": reported, "on fresh pictures": true, "flattery": reported - true} | last(run)
         curves[name] = run.course["loss"].tolist()
     return Pair(found["provoked"], found["cured"], "a test whose pictures are in train, too",
@@ -202,14 +215,14 @@ MODES = (
          "retained", 0.8, True, learning_rate, 12),
     Mode("false-negatives", "Duplicate labels in a batch", "every apple is told that other apples' prompts are wrong",
          "own accuracy", 0.6, True, false_negatives),
-    Mode("no-templates", "No templates", "nothing reminds the text tower of what sentences mean",
-         "sentences", 0.9, True, no_templates),
+    Mode("no-templates", "No templates", "one text a label is learned by heart, as one view of a picture would be",
+         "in-domain", 0.7, True, no_templates),
     Mode("text-collapse", "Collapse of the text tower", "it learns seven points, and all sentences fall onto them",
          "text rank", 25.0, True, text_collapse, 12),
     Mode("temperature", "Temperature run-away", "pictures known by heart leave the loss one way down: a larger logit scale",
-         "scale", 120.0, False, temperature),
+         "scale", 120.0, False, temperature, 40),
     Mode("channel-order", "Wrong channel order", "what reads the pictures swaps red and blue, in validation as well",
-         "hidden error", 0.05, False, channel_order),
+         "colour as read", 0.8, True, channel_order, 16),
     Mode("train-mode", "Batch norm in train mode", "statistics of a few new pictures replace those of millions",
          "colour", 0.9, True, train_mode),
     Mode("half-precision", "fp16 weights", "squares of small gradients and Adam's ε are 0 in fp16, and 0 / 0 is no number",
@@ -217,5 +230,5 @@ MODES = (
     Mode("overfitting", "Too many epochs", "two pictures a class are known by heart, and what else was known goes",
          "retained", 0.85, True, overfitting, 40),
     Mode("leakage", "Leakage between splits", "the test asks for pictures that were learned by heart",
-         "flattery", 0.05, False, leakage, 24),
+         "flattery", 0.06, False, leakage),
 )

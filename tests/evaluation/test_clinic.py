@@ -1,12 +1,13 @@
 """The clinic: every mode shows and heals on a shortened setting; check-ups, the report's claims, WiSE-FT's curve."""
 
 import math
+from functools import partial
 
 import pandas as pd
 import pytest
 import torch
 
-from labkit.evaluation import clinic_modes
+from labkit.evaluation import clinic_modes, clinic_report
 from labkit.evaluation.clinic import MODES, Examined, examine, mode_of
 from labkit.evaluation.clinic_modes import Ward
 from labkit.evaluation.clinic_report import claims, groups, sign_test
@@ -93,3 +94,26 @@ def test_what_a_training_takes_is_reckoned(tiny):
     twice = reckon(FineTuneCLIP(**{**SMALL, "batch": 12}), tiny)
     assert full.parameters == full.learn + 1 and lora.learn < full.learn / 2 and lora.megabytes < full.megabytes
     assert twice.flop == 2 * full.flop and twice.megabytes > full.megabytes and "parameters learn" in str(full)
+
+
+def test_the_report_s_study_goes_on_where_it_was_cut(missing, tmp_path, monkeypatch):
+    monkeypatch.setattr(clinic_report, "groups", lambda prompts: {"report": ["apple"], "held-out": ["a red car at night"]})
+    monkeypatch.setattr(clinic_report, "wise_curve", partial(wise_curve, alphas=(0.0, 1.0)))
+    lab = pocket_lab(missing, ("clip", "guide", "vqgan", "judge"))
+    short = {"steps": 2, "pictures": 2, "batch": 4}
+
+    def study():
+        return clinic_report.report_study(lab, 1, 1, 1, tmp_path, clinic_report.NAIVE.but(**short),
+                                          clinic_report.CURED.but(**short), clinic_report.PAINT.but(steps=1))
+
+    made = study()
+    assert made.checks["arm"].tolist() == ["before", "naive", "cured"] and len(made.curve) == 2
+    assert made.paintings.groupby(["arm", "kind"]).size().to_dict() == {
+        ("before", "report"): 1, ("before", "held-out"): 1, ("cured", "report"): 1, ("cured", "held-out"): 1,
+        ("naive", "report"): 1}
+    assert set(zip(made.claims["kind"], made.claims["arm"], strict=True)) == {
+        ("report", "naive"), ("report", "cured"), ("held-out", "cured")}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    again = study()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()} == before, "nothing is painted twice"
+    pd.testing.assert_frame_equal(again.claims, made.claims)
