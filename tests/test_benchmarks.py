@@ -22,7 +22,7 @@ def test_it_can_be_imported_and_says_what_it_measures(name):
     assert importlib.import_module(name).__doc__
 
 
-@pytest.mark.parametrize("name", ["painting_step", "guided_step", "clipstyler_step"])
+@pytest.mark.parametrize("name", ["painting_step", "guided_step", "clipstyler_step", "gatys_step"])
 def test_both_ways_take_a_step(name, missing):
     module = importlib.import_module(name)
     lab = pocket_lab(missing, ("clip", "guide", "vqgan", "diffusion", "perceptual"))

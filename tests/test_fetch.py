@@ -135,6 +135,15 @@ def test_a_wrong_hash_is_thrown_away_and_the_next_source_tried(hub):
         liar.close()
 
 
+def test_the_first_digits_of_a_hash_are_enough_where_no_more_are_published(hub):
+    known = hashlib.sha256(hub.content).hexdigest()[:8]
+    path = zoo.fetch(an_entry(hub, sha256=known))
+    assert json.loads(path.with_name(path.name + ".json").read_text())["verified"] is True
+    path.unlink()
+    with pytest.raises(zoo.WeightsNotFound, match="sha256 is [0-9a-f]{64}, expected 00000000"):
+        zoo.fetch(an_entry(hub, sha256="0" * 8))
+
+
 def test_without_a_known_hash_it_says_not_verified_and_records_what_came(hub, caplog):
     path = zoo.fetch(an_entry(hub, sha256=None))
     assert "tower.ckpt: not verified" in caplog.text

@@ -19,11 +19,15 @@ def luminance(x: Tensor) -> Tensor:
     return _turned(x, x.new_tensor(YIQ))[:, :1].expand(-1, 3, -1, -1).contiguous()
 
 
+def from_yiq(x: Tensor) -> Tensor:
+    """RGB of luminance and chroma (B, 3, H, W)."""
+    return _turned(x, torch.linalg.inv(x.new_tensor(YIQ)))
+
+
 def with_luminance(x: Tensor, of: Tensor) -> Tensor:
     """The colours (I, Q) of pictures x with the luminance of others, both (B, 3, H, W): in [0, 1] as far as they allow it."""
     matrix = x.new_tensor(YIQ)
-    both = torch.cat([_turned(of, matrix)[:, :1], _turned(x, matrix)[:, 1:]], dim=1)
-    return _turned(both, torch.linalg.inv(matrix)).clamp(0, 1)
+    return from_yiq(torch.cat([_turned(of, matrix)[:, :1], _turned(x, matrix)[:, 1:]], dim=1)).clamp(0, 1)
 
 
 def recoloured(x: Tensor, like: Tensor) -> Tensor:

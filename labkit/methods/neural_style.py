@@ -10,15 +10,18 @@ in which the moments are taken with the mask as weight.
 
 Each term is relative to its target's size and so needs no tuning for another style picture; the paper's do.
 
-Why pixels are a sum of planes: Adam moves every number by the same length, so that pixels of their own become speckle, which
-costs a Gram matrix nothing. x = Σ_k up(p_k), with planes p_k of 1, ½, ¼ … of the side, moves broad areas together (as do
-Olah et al. 2017, "Feature Visualization", by a Fourier basis). Scales: the run begins small and grows by √2, so that large
-strokes are laid before small ones (as Crowson's style-transfer-pytorch).
+Why pixels are a sum of planes: Adam moves every number by the same length, so that pixels of their own become speckle of all
+colours, which costs a Gram matrix nothing. x = x_start + Σ_k g_k up(p_k), with planes p_k of 1, ½, ¼ … of the side in luminance
+and chroma, moves broad areas together and colours in the finest plane least (Olah et al. 2017, "Feature Visualization", do so
+by a Fourier basis and decorrelated colours).
+
+Scales: the run may begin small and grow by √2, so that large strokes are laid before small ones (as Crowson's
+style-transfer-pytorch).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -30,7 +33,7 @@ from torch import Tensor
 
 from labkit.clip.guidance import clamp_with_grad
 from labkit.image import ImageInput, to_pil
-from labkit.image.colour import luminance, recoloured, with_luminance
+from labkit.image.colour import from_yiq, luminance, recoloured, with_luminance
 from labkit.image.style import PictureStyled, Style, fitted_style, shares
 from labkit.loop import Made, NonFiniteError, Rng, Step, loop
 from labkit.methods.vqgan_clip import roughness
@@ -38,7 +41,8 @@ from labkit.models.style_losses import Region, blended, content_loss, moments
 from labkit.spec import PreviewEvery, Seed, Spec, SpecError, Steps
 
 Colour = Literal["style", "luminance", "matched"]
-PLANES = 4  # of sides 1, ½, ¼, ⅛
+GAINS = ((0.5, 0.15), (1.0, 0.5), (1.0, 1.0), (1.0, 1.0))  # of planes of sides 1, ½, ¼, ⅛: of luminance, and of chroma
+EPS = 0.04  # Adam's, times the picture's pixels: a gradient far below it is rounding, and shall move nothing
 GRAINED = Image.effect_noise((16, 16), 80).convert("RGB")
 
 
@@ -106,28 +110,32 @@ class NeuralStyle(PictureStyled):
 
 
 class Planes:
-    """The picture as a sum of planes, with the optimiser that moves them: one part of a run, of whatever size it has now."""
+    """The picture as its start and a sum of planes, with the optimiser that moves them: one part of a run, of whatever size it
+    has now."""
 
-    def __init__(self, descent: Descent, x: Tensor):
+    def __init__(self, descent: Descent, start: Tensor):
         self.descent, self.level = descent, 0
-        self._begin(planes_of(x))
+        self._begin(start, planes_of(start))
 
-    def _begin(self, planes: list[Tensor]) -> None:
-        self.planes = [p.requires_grad_(True) for p in planes]
-        self.optimiser = (torch.optim.Adam(self.planes, self.descent.lr, betas=(0.9, 0.99)) if self.descent.name == "adam" else
-                          torch.optim.LBFGS(self.planes, 1, max_iter=1, history_size=20, line_search_fn="strong_wolfe"))
+    def _begin(self, start: Tensor, planes: list[Tensor]) -> None:
+        self.start, self.planes = start, [p.requires_grad_(True) for p in planes]
+        if self.descent.name == "adam":
+            eps = EPS / (start.shape[2] * start.shape[3])
+            self.optimiser = torch.optim.Adam(self.planes, self.descent.lr, betas=(0.9, 0.99), eps=eps)
+        else:
+            self.optimiser = torch.optim.LBFGS(self.planes, 1, max_iter=1, history_size=20, line_search_fn="strong_wolfe")
 
     def picture(self) -> Tensor:
         """(1, 3, H, W) in [0, 1], with a gradient to the planes."""
-        return clamp_with_grad(sum_of(self.planes), 0, 1)
+        return clamp_with_grad(self.start + sum_of(self.planes), 0, 1)
 
     def grow(self, size: tuple[int, int], level: int) -> None:
         """Go on at another size."""
         x = F.interpolate(self.picture().detach(), size, mode="bicubic", antialias=True).clamp(0, 1)
         self.level = level
-        self._begin(planes_of(x))
+        self._begin(x, planes_of(x))
 
-    def descend(self, losses) -> dict[str, float]:
+    def descend(self, losses: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
         """One step of the optimiser; `losses(x)` gives the terms, of which "loss" is descended. Returns them as they were."""
         seen: list[dict[str, Tensor]] = []
 
@@ -145,26 +153,28 @@ class Planes:
         return {name: float(term.detach()) for name, term in seen[0].items()}
 
     def state_dict(self) -> dict:
-        planes = [p.detach().clone() for p in self.planes]
-        return {"level": self.level, "planes": planes, "optimiser": self.optimiser.state_dict()}
+        return {"level": self.level, "start": self.start.clone(), "planes": [p.detach().clone() for p in self.planes],
+                "optimiser": self.optimiser.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        device = self.planes[0].device
+        device = self.start.device
         self.level = state["level"]
-        self._begin([p.to(device) for p in state["planes"]])
+        self._begin(state["start"].to(device), [p.to(device) for p in state["planes"]])
         self.optimiser.load_state_dict(state["optimiser"])
 
 
 def planes_of(x: Tensor) -> list[Tensor]:
-    """Planes whose sum is the picture (1, 3, H, W): all of it in the finest, nothing yet in the coarser ones."""
-    sides = [tuple(max(side >> k, 1) for side in x.shape[2:]) for k in range(PLANES)]
-    return [x.detach().clone(), *(x.new_zeros(1, 3, *size) for size in sides[1:])]
+    """Planes (1, 3, h, w) for a picture (1, 3, H, W), in luminance and two chromas: nothing is in them yet."""
+    return [x.new_zeros(1, 3, *(max(side >> k, 1) for side in x.shape[2:])) for k in range(len(GAINS))]
 
 
 def sum_of(planes: list[Tensor]) -> Tensor:
-    """Σ_k up(p_k), at the finest plane's size."""
-    size = planes[0].shape[2:]
-    return planes[0] + sum(F.interpolate(p, size, mode="bilinear") for p in planes[1:])
+    """Σ_k g_k up(p_k) in RGB, at the finest plane's size."""
+    size, total = planes[0].shape[2:], 0.0
+    for p, (luma, chroma) in zip(planes, GAINS, strict=True):
+        gained = p * p.new_tensor((luma, chroma, chroma)).view(1, 3, 1, 1)
+        total = total + (gained if p.shape[2:] == size else F.interpolate(gained, size, mode="bilinear"))
+    return from_yiq(total)
 
 
 def sizes_of(content: ImageInput, scales: int, least: int) -> list[tuple[int, int]]:

@@ -1,5 +1,7 @@
 """The bank of rendered scenes: the world's own pictures, rendered once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,10 @@ def test_is_rendered_once_and_named_by_the_world(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == [f"{world_hash()}_test_8.npy"], "no half-written file stays"
     monkeypatch.setattr(module, "_draw", None)
     assert len(scene_bank("test", 8)) == 8
+
+
+def test_the_same_scenes_drawn_in_one_style(tmp_path):
+    own, flat = (scene_bank("val", 6, tmp_path, two=False, drawn_as=style) for style in ("", "flat"))
+    for k in range(6):
+        assert own.scene(k) == flat.scene(k), "the ground truth is the scene's"
+        assert np.array_equal(flat.pixels[k], render(replace(own.scene(k), style="flat")))
