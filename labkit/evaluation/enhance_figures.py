@@ -14,7 +14,7 @@ from labkit.clip.figures import Sheet
 from labkit.image.adjust import Adjustments
 from labkit.methods.enhance import Node, apply, path_to
 
-TILE, WIDE, HIGH = 84, 2.0, 1.55  # px of a picture; inches between columns and between rows
+TILE, WIDE, HIGH = 96, 2.25, 1.6  # px of a picture; inches between columns and between rows
 WAY, OTHER, BETTER, WORSE = "#1f6f54", "#b9c0c7", "#1f6f54", "#a4453b"
 
 
@@ -28,7 +28,7 @@ def tree_figure(picture: Image.Image, tree: Sequence[Node], node: int, others: i
         follows = way[depth + 1] if depth + 1 < len(way) else None
         children = sorted((one for one in tree if one["parent"] == parent and one["id"] != follows),
                           key=lambda one: -one["objective"])[:others]
-        column = [tree[follows]] * (follows is not None) + children
+        column = children if follows is None else [tree[follows], *children]
         if column:
             columns.append(column)
     rows = max(map(len, columns))
@@ -61,15 +61,15 @@ def tree_figure(picture: Image.Image, tree: Sequence[Node], node: int, others: i
 
 def _edge(ax, start, end, one: Node, parent: Node, main: bool) -> None:
     (x0, y0), (x1, y1) = start, end
-    half, middle = 0.47, (x0 + x1) / 2
+    half, middle = TILE / 200 + 0.05, x0 + TILE / 200 + 0.35
     curve = Curve([(x0 + half, y0), (middle, y0), (middle, y1), (x1 - half, y1)],
                   [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])
     ax.add_patch(PathPatch(curve, fill=False, lw=2.6 if main else 1.1, color=WAY if main else OTHER, capstyle="round",
                            zorder=2 if main else 1))
-    gain = one["objective"] - parent["objective"]
-    ax.text(x1 - half - 0.26, y1 - 0.05, one["move"].replace(" ", "\n", 1), ha="center", va="bottom", fontsize=7.5,
+    gain, behind = one["objective"] - parent["objective"], {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    ax.text(x1 - half - 0.34, y1 - 0.07, one["move"].replace(" ", "\n", 1), ha="center", va="bottom", fontsize=8.5, bbox=behind,
             color="#20262c" if main else "#6b747c", linespacing=1.0, zorder=4)
-    ax.text(x1 - half - 0.26, y1 + 0.06, f"{gain:+.2f}", ha="center", va="top", fontsize=8, zorder=4,
+    ax.text(x1 - half - 0.34, y1 + 0.07, f"{gain:+.2f}", ha="center", va="top", fontsize=9, zorder=4, bbox=behind,
             fontweight="bold" if main else "normal", color=BETTER if gain > 0 else WORSE)
 
 

@@ -2,11 +2,14 @@
 
 Bradley & Terry 1952, on pairs (x, x') of which x is known to be better, s a small head on a frozen CLIP:
 
-    P(x better than x') = σ(s(x) − s(x')),   L = −log σ(s(x) − s(x'))
+    P(x better than x') = σ(s(x) − s(x')),   L = −log σ(s(x) − s(x')) + anchor · |s(x) + SCALE · error(x)|₁
 
 so a difference of one means odds of e to 1 (73 %). Which is better is known because every scene is degraded on purpose by four
-growing amounts (`labkit.image.degrade`): six pairs. With `votes`, as many pairs again are people's: two pictures that one rater
-gave different numbers in a survey (the CSV of `labkit.survey.report.export`), found as ITEM.png in the folder `pictures`.
+growing amounts (`labkit.image.degrade`): six pairs. Order alone says nothing of two scenes: each would have a zero of its own,
+and a search would find better than perfect everywhere. So all untouched scenes are anchored at 0, and a degraded one at its
+distance from the original (root mean squared error of pixels in [0, 1]). With `votes`, as many pairs again are people's: two
+pictures that one rater gave different numbers in a survey (the CSV of `labkit.survey.report.export`), found as ITEM.png in the
+folder `pictures`.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ STAGE = 5  # of the pocket CLIP's trunk: the last module at a quarter of the sid
 HIDDEN = (64,)
 LOOKS = 128  # scenes from which the features' mean and spread are taken
 RUNGS = 4  # amounts of what is done to a scene
+SCALE = 25.0  # of the score: a hundredth of the pixels' range is a quarter of a point
 SHOWN = 5  # of the sheet's ladders
 
 
@@ -52,6 +56,7 @@ class TrainAesthetic(Training):
     batch: Batch = 16
     lr: Rate = 2e-3
     scenes: Scenes = 3000
+    anchor: float = Field(0.5, ge=0, le=100, description="Weight of the distance to the original; 0: order alone")
     early: bool = Field(True, description="Also read an early stage of the pocket CLIP's tower; without: its vector alone")
     votes: str = Field("", max_length=1000, description="CSV of a survey's votes: half of the pairs are people's")
     pictures: str = Field("", max_length=1000, description="With votes: the folder with the survey's pictures, ITEM.png")
@@ -74,7 +79,9 @@ class TrainAesthetic(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(50, self.steps // 10 + 1)))
             index = rng.np.integers(len(bank), size=self.batch)
-            x = rungs((bank.images(index) + 1) / 2, rng)
+            clean = (bank.images(index) + 1) / 2
+            x = rungs(clean, rng)
+            error = (x - clean.repeat_interleave(RUNGS, 0)).square().mean((1, 2, 3)).sqrt().view(-1, RUNGS).to(lab.device)
             with torch.no_grad():
                 read = model.inputs(lab.clip, x.to(lab.device))
             score = model(read).view(self.batch, RUNGS)
@@ -85,7 +92,7 @@ class TrainAesthetic(Training):
                             for some in people.pairs(rng.np, self.batch)]
                 theirs = model(read[0]) - model(read[1])
                 difference = torch.cat([difference, theirs.repeat(len(difference) // len(theirs))])
-            loss = -F.logsigmoid(difference).mean()
+            loss = -F.logsigmoid(difference).mean() + self.anchor * F.smooth_l1_loss(score, -SCALE * error)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

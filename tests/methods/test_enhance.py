@@ -24,7 +24,7 @@ def dull(number: int = 3) -> Image.Image:
 
 
 def spec_of(picture: Image.Image, **changes) -> Enhance:
-    return Enhance(**{"picture": ImageInput.of(picture, *picture.size), "steps": 4, "least": 0.0, **changes})
+    return Enhance(**{"picture": ImageInput.of(picture, *picture.size), "steps": 4, "least": 0.0, "drift": 0.01, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
 from labkit.files import write_atomically
+from labkit.spec import SpecError
 from labkit.views.cli.flags import joined, maybe, parse
 from labkit.views.cli.lab import lab_flags, lab_of
 from labkit.views.cli.outputs import output, save_figure
@@ -25,7 +26,7 @@ QUALITY = 95  # of a JPEG that is written
 class EnhanceOptions:
     """Enhance a picture of any size by a search over recipes; what was done is said, and kept beside or in the picture."""
 
-    file: Positional[Annotated[str, arg(metavar="FILE", help="Picture to enhance")]]
+    file: Positional[Annotated[str, maybe("Picture to enhance", "FILE", "(required)")]] = ""
     out: Annotated[str | None, maybe("The picture; a .jpg has its recipe beside it; in out/ unless given", "FILE")] = None
     recipe: Annotated[str | None, maybe("Do not search: apply this recipe (.json, or a .png that was enhanced)", "FILE")] = None
     tree: Annotated[str | None, maybe("Also the search's tree, drawn", "FILE.png")] = None
@@ -38,6 +39,8 @@ def main(args: list[str]) -> int:
 
     options_class = joined(EnhanceOptions, lab_flags(Enhance.needs))
     typed, options = parse("enhance", Enhance, options_class, args, skip=("picture",))
+    if not options.file:
+        raise SpecError("FILE: is missing; give a picture: labkit enhance photo.jpg")
     out = output(options.out or f"out/{slug(Path(options.file).stem)}-enhanced.png", "--out", ".png", ".jpg", ".jpeg")
     drawn = output(options.tree, "--tree", ".png")
     image = opened(options.file, "FILE")
@@ -107,7 +110,6 @@ def recipe_of(path: str):
     """The adjustments in a JSON file or in the PNG of an enhanced picture. Raises errors that name the file."""
     from labkit.image import read_recipe
     from labkit.image.adjust import Adjustments
-    from labkit.spec import SpecError
     from labkit.text import plain
 
     named = f"--recipe: {plain(path, 200)}"
