@@ -28,6 +28,7 @@ SMALL = {
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
     "sketching": {"sketches": 2, "strengths": (0.1, 0.8), "guidances": (1.0, 2.0), "seeds": 1},
     "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
+    "clinic": {"prompts": 1, "seeds": 1, "steps": 2, "pictures": 2, "painting": 1, "alphas": 2, "modes": 0},
 }
 
 
