@@ -179,12 +179,16 @@ def styling_by_words(lab, n_jobs: int, scenes: int = 100, by_picture: int = 8, h
 
 
 @named("clinic", clinic_report.PAINT, clinic_report.NAIVE, clinic_report.CURED)
-def clinic(lab, n_jobs: int, prompts: int = 100, seeds: int = 2) -> Found:
+def clinic(lab, n_jobs: int, prompts: int = 100, seeds: int = 2, steps: int = clinic_report.CURED.steps,
+           pictures: int = clinic_report.CURED.pictures, painting: int = clinic_report.PAINT.steps, alphas: int = 11,
+           modes: int = 10) -> Found:
     """VQGAN+CLIP report: why did fine-tuning spoil its pictures, and what heals it? Ten ways to fail, each cured."""
-    made = clinic_report.report_study(lab, n_jobs, prompts, seeds)
-    tables = {"": made.checks, "paintings": made.paintings.drop(columns="path"), "claims": made.claims, "wise": made.curve,
-              "modes": clinic_report.modes_table(lab, n_jobs)}
-    return Found(tables, {"": made.sheet})
+    naive, cured = (spec.but(steps=steps, pictures=pictures) for spec in (clinic_report.NAIVE, clinic_report.CURED))
+    made = clinic_report.report_study(lab, n_jobs, prompts, seeds, clinic_report.HOME, naive, cured,
+                                      clinic_report.PAINT.but(steps=painting), alphas)
+    tables = {"": made.paintings.drop(columns="path"), "checks": made.checks, "claims": made.claims, "wise": made.curve,
+              "modes": clinic_report.modes_table(lab, n_jobs, modes)}
+    return Found({name: table for name, table in tables.items() if len(table)}, {"": made.sheet})
 
 
 @named("enhancing", enhancing.SEARCH)

@@ -22,19 +22,16 @@ from labkit.lab import Lab
 from labkit.pairs.labelled import LabelledSet
 from labkit.training.clip_finetune import FineTuneCLIP
 
-ALPHAS = tuple(round(0.1 * k, 1) for k in range(11))
-
 
 @dataclass(frozen=True)
 class Tuned:
-    """A finished fine-tuning: its `spec`, the scores of every step (`course`), the encoder at any of WiSE-FT's α (`at`), what
-    saves (`weights`), and `failed`, why it ended early ("" where it did not)."""
+    """A finished fine-tuning: its `spec`, the scores of every step (`course`), the encoder at any of WiSE-FT's α (`at`), and
+    what saves (`weights`)."""
 
     spec: FineTuneCLIP
     course: pd.DataFrame
     at: Callable[[float], Encoder]
     weights: tuple[dict, dict]
-    failed: str = ""
 
     @property
     def encoder(self) -> Encoder:
@@ -92,7 +89,7 @@ def _agreement(encoder: Encoder, data: LabelledSet, templates: Sequence[str]) ->
     return float(same - others)
 
 
-def wise_curve(tuned: Tuned, data: LabelledSet, alphas: Sequence[float] = ALPHAS, part: str = "validation") -> pd.DataFrame:
+def wise_curve(tuned: Tuned, data: LabelledSet, alphas: Sequence[float], part: str = "validation") -> pd.DataFrame:
     """A row for each α: `alpha`, `in-domain` (of a split), `retained`, `sentences`, `mean` of in-domain and retained."""
     probe, rows, split = world_probe(96, tuned.at(0.0).size), [], getattr(data, part)
     for alpha in alphas:

@@ -3,8 +3,8 @@
     memory = weights + start + (gradient, Adam's two) of what learns + activations of a batch        4 bytes a number in fp32
     time   = 3 forward passes a step of torch's counted operations, at `RATE` a core
 
-Activations are what autograd keeps of one picture and one prompt, counted by torch's own hooks, times the batch. "About" is
-meant: a sheet, a cache of the allocator and other programs come on top.
+Activations are what autograd keeps of one picture and one prompt more, counted by torch's own hooks, times the batch. "About"
+is meant: a sheet, a cache of the allocator and other programs come on top.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from labkit.clip.encoder import Encoder
 from labkit.evaluation.pipeline_cost import RATE, minutes
 from labkit.loop import Rng
 from labkit.training.clip_finetune import FineTuneCLIP
@@ -44,22 +45,29 @@ def reckon(spec: FineTuneCLIP, lab) -> TuningCost:
     spec.learning(net, Rng(0))
     parameters = list(net.parameters())
     learn = sum(p.numel() for p in parameters if p.requires_grad)
-    whole, kept, seen = sum(p.numel() for p in parameters), 0, {id(p) for p in parameters}
-
-    def count(t: torch.Tensor) -> torch.Tensor:
-        nonlocal kept
-        if id(t) not in seen and t.data_ptr() not in seen:
-            seen.add(t.data_ptr())
-            kept += t.numel() * t.element_size()
-        return t
-
-    x, ids = torch.rand(1, 3, clip.size, clip.size, device=lab.device), clip.tokenizer(["a picture"]).to(lab.device)
-    looking = clip.over(net)
-    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
-        held = looking.encode_image(x), net.encode_text(ids)
-    del held
+    whole, frozen = sum(p.numel() for p in parameters), {id(p) for p in parameters}
+    flop, one = _counted(clip.over(net), 1, frozen)
+    # What one picture more keeps: the rest is there once, as the weights that LoRA sums up.
+    each = _counted(clip.over(net), 2, frozen)[1] - one
     starts = 2 if spec.holds.to_start else 1  # what L2-SP pulls to, and what WiSE-FT begins at
-    megabytes = (4 * whole * (1 + starts) + 12 * learn + kept * spec.batch) / 1e6
-    flop = 3.0 * counter.get_total_flops() * spec.batch * spec.steps
+    megabytes = (4 * whole * (1 + starts) + 12 * learn + one + each * (spec.batch - 1)) / 1e6
+    flop *= 3.0 * spec.batch * spec.steps
     rate = GPU_RATE if lab.device.type == "cuda" else RATE * torch.get_num_threads()
     return TuningCost(whole, learn, megabytes, flop, flop / rate, spec.batch)
+
+
+def _counted(clip: Encoder, n: int, without: set[int]) -> tuple[float, int]:
+    """Operations of a forward pass over n pictures and prompts, and the bytes that autograd keeps of it, parameters not
+    counted."""
+    kept: dict[int, torch.Tensor] = {}
+
+    def count(t: torch.Tensor) -> torch.Tensor:
+        if id(t) not in without:
+            kept[t.untyped_storage().data_ptr()] = t  # held, so that no other takes its place
+        return t
+
+    x, ids = torch.rand(n, 3, clip.size, clip.size, generator=torch.Generator()), clip.tokenizer(["a picture"] * n)
+    with FlopCounterMode(display=False) as counter, torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+        held = clip.encode_image(x.to(clip.device)), clip.model.encode_text(ids.to(clip.device))
+    del held
+    return float(counter.get_total_flops()), sum(t.numel() * t.element_size() for t in kept.values())

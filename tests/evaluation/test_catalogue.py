@@ -30,6 +30,7 @@ SMALL = {
     "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
     "styling": {"scenes": 2, "by_picture": 0, "halves": 2, "steps": 2},
     "enhancing": {"scenes": 2, "compared": 1},
+    "clinic": {"prompts": 1, "seeds": 1, "steps": 2, "pictures": 2, "painting": 1, "alphas": 2, "modes": 0},
 }
 
 

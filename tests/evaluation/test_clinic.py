@@ -1,7 +1,6 @@
 """The clinic: every mode shows and heals on a shortened setting; check-ups, the report's claims, WiSE-FT's curve."""
 
 import math
-from functools import partial
 
 import pandas as pd
 import pytest
@@ -98,13 +97,12 @@ def test_what_a_training_takes_is_reckoned(tiny):
 
 def test_the_report_s_study_goes_on_where_it_was_cut(missing, tmp_path, monkeypatch):
     monkeypatch.setattr(clinic_report, "groups", lambda prompts: {"report": ["apple"], "held-out": ["a red car at night"]})
-    monkeypatch.setattr(clinic_report, "wise_curve", partial(wise_curve, alphas=(0.0, 1.0)))
     lab = pocket_lab(missing, ("clip", "guide", "vqgan", "judge"))
     short = {"steps": 2, "pictures": 2, "batch": 4}
 
     def study():
         return clinic_report.report_study(lab, 1, 1, 1, tmp_path, clinic_report.NAIVE.but(**short),
-                                          clinic_report.CURED.but(**short), clinic_report.PAINT.but(steps=1))
+                                          clinic_report.CURED.but(**short), clinic_report.PAINT.but(steps=1), alphas=2)
 
     made = study()
     assert made.checks["arm"].tolist() == ["before", "naive", "cured"] and len(made.curve) == 2
