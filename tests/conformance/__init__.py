@@ -53,7 +53,7 @@ VQVAE_SIZES = VQVAEConfig(channels=8, residual=1, bottleneck=4, embed_dim=8, n_e
 PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLIP.embed_dim, channels=16, gates=2, heads=2)
 BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
 TRANSLATOR = TranslatorConfig(widths=(8, 8, 8), blocks=1)
-AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1])
+AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1], standard=True)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
