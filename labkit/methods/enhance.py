@@ -38,6 +38,7 @@ STRIDES = (1.0, 0.5, 0.25)
 SMALLEST = 16  # px of a side: what is smaller shows nothing that could be judged
 BATCH = 64  # recipes at once
 Node = dict[str, Any]
+ROOT: Node = {"id": 0, "recipe": {}}
 
 
 class Enhance(Method):
@@ -73,33 +74,11 @@ class Enhance(Method):
         looks = Looks(lab, proxy_of(full, self.proxy), self.drift, self.clipping)
         now = Values(tree=[], expanded=[], stride=0)
 
-        def expand(chosen: Sequence[Node]) -> None:
-            known, fresh = {key_of(node) for node in now.tree}, []
-            for node in chosen:
-                now.expanded.append((node["id"], now.stride))
-                recipe = Adjustments(**node["recipe"])
-                for words, child in moves(recipe, STRIDES[now.stride], looks.levels, self.black_white, self.crop):
-                    if (key := tuple(child.moved.items())) not in known:
-                        known.add(key)
-                        fresh.append((node["id"], words, child))
-            at = {} if now.tree else {"root": (None, "", Adjustments())}
-            grow([*at.values(), *fresh])
-
-        def grow(wanted: Sequence[tuple[int | None, str, Adjustments]]) -> None:
-            seen = looks([recipe for *_, recipe in wanted])
-            for (parent, words, recipe), values in zip(wanted, seen, strict=True):
-                now.tree.append({"id": len(now.tree), "parent": parent, "move": words, "recipe": recipe.moved, **values})
-
         def step(i: int) -> Made:
             if not now.tree:
-                expand([{"id": 0, "recipe": {}}])
-            elif now.stride < len(STRIDES):
-                best, done = sorted(now.tree, key=lambda node: -node["objective"])[:self.beam], set(map(tuple, now.expanded))
-                while now.stride < len(STRIDES) and not (
-                        open_ := [node for node in best if (node["id"], now.stride) not in done]):
-                    now.stride += 1
-                if now.stride < len(STRIDES):
-                    expand(open_)
+                add([(None, "", Adjustments()), *self._children(now, ROOT, looks.levels)])
+            elif found := self._next(now):
+                add([child for node in found for child in self._children(now, node, looks.levels)])
             node = chosen(now.tree, self.least)
             recipe = Adjustments(**node["recipe"])
             extras = {"tree": [dict(one) for one in now.tree], "node": node["id"], "settled": now.stride == len(STRIDES),
@@ -109,7 +88,31 @@ class Enhance(Method):
             scores = {name: float(node[name]) for name in ("objective", "aesthetic", "drift", "clipped")}
             return Made(scores, lambda: to_pil(adjusted(full, [recipe])[0]), extras)
 
+        def add(wanted: Sequence[tuple[int | None, str, Adjustments]]) -> None:
+            fresh = {tuple(recipe.moved.items()): (parent, words, recipe) for parent, words, recipe in reversed(wanted)}
+            fresh = list(fresh.values())[::-1]  # of two ways to one recipe the first
+            seen = looks([recipe for *_, recipe in fresh]) if fresh else []
+            for (parent, words, recipe), values in zip(fresh, seen, strict=True):
+                now.tree.append({"id": len(now.tree), "parent": parent, "move": words, "recipe": recipe.moved, **values})
+
         yield from loop(self.steps, {"now": now}, step, self.preview_every, resume)
+
+    def _next(self, now: Values) -> list[Node]:
+        """The nodes that are expanded now: those of the best that were not at this stride. Where all were, the stride becomes
+        the next one; none are left when the search is settled."""
+        best, done = sorted(now.tree, key=lambda node: -node["objective"])[:self.beam], set(map(tuple, now.expanded))
+        while now.stride < len(STRIDES):
+            if found := [node for node in best if (node["id"], now.stride) not in done]:
+                return found
+            now.stride += 1
+        return []
+
+    def _children(self, now: Values, node: Node, found: tuple[float, float]) -> list[tuple[int, str, Adjustments]]:
+        """What one move more makes of a node: those that are not in the tree yet, with the node's number and the move."""
+        known = {tuple(one["recipe"].items()) for one in now.tree}
+        now.expanded.append((node["id"], now.stride))
+        children = moves(Adjustments(**node["recipe"]), STRIDES[now.stride], found, self.black_white, self.crop)
+        return [(node["id"], words, child) for words, child in children if tuple(child.moved.items()) not in known]
 
     @property
     def guarded(self) -> bool:
@@ -171,11 +174,6 @@ def path_to(tree: Sequence[Node], node: int) -> list[Node]:
     while way[-1]["parent"] is not None:
         way.append(tree[way[-1]["parent"]])
     return way[::-1]
-
-
-def key_of(node: Node) -> tuple:
-    """What makes two nodes the same recipe."""
-    return tuple(node["recipe"].items())
 
 
 def apply(recipe: Adjustments, picture: Image.Image) -> Image.Image:

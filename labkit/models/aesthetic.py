@@ -41,13 +41,15 @@ class WidthError(ValueError):
 @dataclass(frozen=True)
 class AestheticConfig:
     """Numbers of a CLIP vector, widths of the layers in between, what stands between them ("none" or "relu"); of a pocket head
-    also the module of the tower's trunk whose pooled features it reads, and how many they are (0: none)."""
+    also the module of the tower's trunk whose pooled features it reads, how many they are (0: none), and whether all that it
+    reads is brought to mean 0 and spread 1 first."""
 
     width: int
     hidden: tuple[int, ...] = ()
     between: str = "none"
     stage: int = 0
     features: int = 0
+    standard: bool = False
 
 
 class AestheticHead(nn.Module):
@@ -62,9 +64,9 @@ class AestheticHead(nn.Module):
         for key, before, after in zip(places(config), widths, widths[1:], strict=False):
             layers[str(key)] = nn.Linear(before, after)
         self.layers = nn.ModuleDict(layers)
-        if config.features:
-            self.register_buffer("centre", torch.zeros(config.features))
-            self.register_buffer("spread", torch.ones(config.features))
+        if config.standard:
+            self.register_buffer("centre", torch.zeros(widths[0]))
+            self.register_buffer("spread", torch.ones(widths[0]))
 
     @classmethod
     def from_config(cls, config: dict) -> AestheticHead:
@@ -73,9 +75,8 @@ class AestheticHead(nn.Module):
 
     def forward(self, e: Tensor) -> Tensor:
         """Scores (B,) of what the head reads, see `inputs`."""
-        if self.config.features:
-            vector, features = e.split([self.config.width, self.config.features], dim=1)
-            e = torch.cat([vector, (features - self.centre) / self.spread], dim=1)
+        if self.config.standard:
+            e = (e - self.centre) / self.spread
         for k, layer in enumerate(self.layers.values()):
             e = layer(torch.relu(e) if k and self.config.between == "relu" else e)
         return e.squeeze(1)
@@ -131,7 +132,7 @@ def places(config: AestheticConfig) -> list[int]:
 def affine(head: AestheticHead) -> tuple[Tensor, Tensor]:
     """(w, b) with `score = w·e + b` for every e: what the layers of a head without activations come to, in float64. Raises
     ValueError for one with activations, and for a pocket head that reads more than e."""
-    if head.config.between != "none" or head.config.features:
+    if head.config.between != "none" or head.config.features or head.config.standard:
         raise ValueError("affine: this head is no affine map of CLIP's vector: it has activations, or reads more than that")
     w, b = torch.eye(head.config.width, dtype=torch.float64), torch.zeros(head.config.width, dtype=torch.float64)
     for layer in head.layers.values():

@@ -57,7 +57,7 @@ PRIOR = PixelSNAILConfig(n_embed=64, grid=(8, 8), condition=CONDITION, embed=CLI
 BOTTLENECK = BottleneckConfig(widths=(16, 16, 8, 8), latent=4, condition=CLIP.embed_dim)
 TRANSLATOR = TranslatorConfig(widths=(8, 8, 8), blocks=1)
 ATTENTION = AttentionAutoencoderConfig("relu2_1", (8, 8), 1)
-AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1])
+AESTHETIC = AestheticConfig(CLIP.embed_dim, (16,), "relu", 5, 2 * CLIP.widths[1], standard=True)
 GAN = GANConfig(noise=16, embed=CLIP.embed_dim, widths=(16, 16, 8, 8))
 
 
