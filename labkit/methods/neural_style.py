@@ -41,7 +41,7 @@ from labkit.models.style_losses import Region, blended, content_loss, moments
 from labkit.spec import PreviewEvery, Seed, Spec, SpecError, Steps
 
 Colour = Literal["style", "luminance", "matched"]
-GAINS = ((0.5, 0.15), (1.0, 0.5), (1.0, 1.0), (1.0, 1.0))  # of planes of sides 1, ½, ¼, ⅛: of luminance, and of chroma
+GAINS = ((1.0, 0.3), (1.0, 0.7), (1.0, 1.0), (1.0, 1.0))  # of planes of sides 1, ½, ¼, ⅛: of luminance, and of chroma
 EPS = 0.04  # Adam's, times the picture's pixels: a gradient far below it is rounding, and shall move nothing
 GRAINED = Image.effect_noise((16, 16), 80).convert("RGB")
 
@@ -50,15 +50,15 @@ class Descent(Spec):
     """How the picture descends."""
 
     name: Literal["adam", "lbfgs"] = Field("adam", description="Optimiser; L-BFGS looks several times a step")
-    lr: float = Field(0.02, gt=0, le=1, description="Adam's learning rate; L-BFGS searches its own length")
+    lr: float = Field(0.03, gt=0, le=1, description="Adam's learning rate; L-BFGS searches its own length")
 
 
 class Weights(Spec):
     """What counts how much; each term is relative to its target."""
 
     content: float = Field(1.0, ge=0, le=1000, description="Weight of the content's features")
-    style: float = Field(3.0, ge=0, le=100_000, description="Weight of the style's statistics")
-    tv: float = Field(0.2, ge=0, le=100, description="Weight of total variation: calm areas without speckle")
+    style: float = Field(6.0, ge=0, le=100_000, description="Weight of the style's statistics")
+    tv: float = Field(0.3, ge=0, le=100, description="Weight of total variation: calm areas without speckle")
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class NeuralStyle(PictureStyled):
         "content": ImageInput.of(Image.linear_gradient("L").convert("RGB"), 20, 16), "start": "noise", "steps": 6, "scales": 2,
         "preview_every": 2, "styles": [{"picture": ImageInput.of(Image.radial_gradient("L").convert("RGB"), 16, 16)}]}
 
-    steps: Steps = 150
-    loss: Literal["gram", "moments", "w2"] = Field("gram", description="How statistics are compared")
+    steps: Steps = 60
+    loss: Literal["gram", "moments", "w2"] = Field("w2", description="How statistics are compared")
     start: Literal["content", "style", "noise"] = Field("content", description="What the picture is at first")
     optimiser: Descent = Field(Descent(), description="How the picture descends")
     weights: Weights = Field(Weights(), description="What counts how much")

@@ -27,7 +27,7 @@ def half(left: bool, width: int, height: int) -> ImageInput:
 
 
 def gatys(**changes) -> NeuralStyle:
-    return NeuralStyle(**{"content": picture(0), "styles": [{"picture": picture(1)}], "steps": 8, **changes})
+    return NeuralStyle(**{"content": picture(0), "styles": [{"picture": picture(1)}], "steps": 8, "loss": "gram", **changes})
 
 
 def last(spec, lab):

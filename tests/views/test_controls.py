@@ -14,7 +14,7 @@ from pydantic import Field
 from labkit.image import ImageInput
 from labkit.runs.replay import load_methods
 from labkit.spec import METHODS, Measure, Spec, SpecError
-from labkit.views.controls import build, fields, other_arguments, pictures_argument
+from labkit.views.controls import build, fields, other_arguments, pictures_argument, unasked
 from labkit.views.notebook.widgets import form, uploads, value_of, widget, widgets
 from tests.views.support import Noise, Paper
 
@@ -22,7 +22,7 @@ load_methods()
 BOUNDED = [
     pytest.param(spec, control, id=f"{spec.__name__}-{control.name}")
     for spec in METHODS.values()
-    if spec is Noise or spec.__module__.startswith("labkit.methods")
+    if spec is Noise or spec.__module__.startswith("labkit.methods") and not unasked(spec)
     for control in fields(spec)
     if (control.minimum, control.maximum) != (None, None)
 ]
@@ -244,3 +244,12 @@ def test_a_form_computes_what_is_set():
     assert look(lab) == (5, [(8, 5), (8, 5)]) and lab.asked == (Tally(words=("abc", "de")),)
     with pytest.raises(SpecError, match="Needy: needs table"):
         form(Needy)
+
+
+def test_what_no_control_holds_and_has_no_default_is_told():
+    class Several(Spec):
+        pages: tuple[Noise, ...] = Field(..., description="Runs")
+        more: tuple[Noise, ...] = Field((), description="Others")
+        name: str = Field(..., description="A name")
+
+    assert unasked(Several) == ["pages"] and unasked(Noise) == []
