@@ -3,8 +3,7 @@
     python apps/studio.py [--share --auth USER:PASSWORD] [--help]
 
 Nothing is listed here: an app is a file beside this one that says its TITLE, its PLACE and the specs that it SHOWS; a method
-or a measure is whatever labkit has, and its tab is made from its spec; what no form can ask for alone (several styles with
-their masks, say) waits for an app that does.
+or a measure is whatever labkit has, and its tab is made from its spec.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout that 
 import gradio as gr
 
 from labkit import methods
-from labkit.views.controls import unasked
 from labkit.views.gradio import handing, measure, workbench
 from labkit.views.gradio.app import LOCAL, Limits, blocks, main
 from labkit.views.gradio.markup import header
@@ -39,7 +37,7 @@ def tabs(lab) -> dict[str, Callable]:
     some = {method: partial(workbench.panel, page_of(method)) for method in map(methods.load, methods.names())}
     measures = (found.load() for found in methods.measures().values())
     some |= {spec: partial(measure.panel, spec) for spec in measures if measure.offered(spec)}
-    some = {spec: panel for spec, panel in some.items() if lab.serves(spec.needs) and not unasked(spec)}
+    some = {spec: panel for spec, panel in some.items() if lab.serves(spec.needs)}
     return found | {words_of(spec)[0]: panel for spec, panel in some.items() if spec not in have}
 
 

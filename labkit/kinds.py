@@ -128,7 +128,7 @@ _ALL = (
          megabytes=1.8, load="labkit.clip.encoder:load_check", net="model", models=(("", "labkit.models.clip:CheckCLIP"),),
          training="labkit.training.clip:TrainCheck", evaluation="labkit.evaluation.models:check_figures",
          help="CLIP that checks what the other has guided: pocket, or as in RN50/openai", build="labkit.models.openclip:bare",
-         expects=_CLIP.expects),
+         expects=_CLIP.expects, pocket=False),
     Kind("aesthetic", "Pocket aesthetic predictor",
          "a small head on the pocket CLIP's vector and on an early stage of its tower (`labkit/models/aesthetic.py`)",
          "It learned which of two degradations of the same scene is the stronger: that is all it means by beautiful. No person "
@@ -218,7 +218,7 @@ _ALL = (
          "training.",
          megabytes=0.6, draws=True, load="labkit.models.transform_net:load_transform_net",
          models=(("", "labkit.models.transform_net:TransformNet"),), training="labkit.training.transform_net:TrainTransformNet",
-         evaluation="labkit.evaluation.style_pairs:transform_figures", n=40,
+         evaluation="labkit.evaluation.style_pairs:transform_figures", n=40, pocket=False,
          help="Transform net of a style: pocket, or a file of its weights"),
     Kind("blip", "Pocket BLIP",
          "transformers' BLIP classes over the pocket CLIP's convolutional trunk (`labkit/models/blip.py`)",

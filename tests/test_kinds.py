@@ -48,7 +48,7 @@ def test_all_pocket_weights_together_are_within_theirs():
 
 
 def test_an_unknown_kind_names_those_there_are():
-    with pytest.raises(ValueError, match="kind: 'biggan' is none of clip, guide, clip_check, vqgan"):
+    with pytest.raises(ValueError, match="kind: 'biggan' is none of clip, guide, clip_check, aesthetic, vqgan"):
         kind_of("biggan")
 
 

@@ -58,12 +58,6 @@ def fields(spec_cls: type[Spec]) -> list[Control]:
     return list(_fields(spec_cls, "", None))
 
 
-def unasked(spec_cls: type[Spec]) -> list[str]:
-    """Required fields that no control holds: a form alone cannot make such a spec, it takes a page made by hand."""
-    asked = {control.name.partition("__")[0] for control in fields(spec_cls)}
-    return [name for name, info in spec_cls.model_fields.items() if info.is_required() and name not in asked]
-
-
 def _fields(spec_cls: type[Spec], prefix: str, values: Spec | None) -> Iterable[Control]:
     for name, info in spec_cls.model_fields.items():
         kind, optional, metadata = _unwrap(info)

@@ -10,7 +10,7 @@ from apps import codes, studio
 from labkit import methods
 from labkit.image import save_png
 from labkit.spec import SpecError
-from labkit.views.controls import fields, unasked
+from labkit.views.controls import fields
 from labkit.views.gradio import handing
 from labkit.views.gradio.app import LOCAL, component
 from labkit.views.gradio.latents import ExplorerPanel
@@ -31,7 +31,7 @@ def test_every_control_that_takes_pictures_is_a_place_and_every_offer_reaches_al
     desk = handing.DESKS[demo]
     into = {place.into.elem_id.rpartition("control-")[2] for place in desk.places if place.into}
     for name in methods.names():
-        if not TinyLab().serves(methods.load(name).needs) or unasked(methods.load(name)):
+        if not TinyLab().serves(methods.load(name).needs):
             continue  # the studio has no page of it
         found = fields(methods.load(name))
         pictures = {c.name for c in found if c.kind in ("image", "images")}

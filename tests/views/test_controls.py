@@ -14,7 +14,7 @@ from pydantic import Field
 from labkit.image import ImageInput
 from labkit.runs.replay import load_methods
 from labkit.spec import METHODS, Measure, Spec, SpecError
-from labkit.views.controls import build, fields, other_arguments, pictures_argument, unasked
+from labkit.views.controls import build, fields, other_arguments, pictures_argument
 from labkit.views.notebook.widgets import form, uploads, value_of, widget, widgets
 from tests.views.support import Noise, Paper
 
@@ -22,21 +22,23 @@ load_methods()
 BOUNDED = [
     pytest.param(spec, control, id=f"{spec.__name__}-{control.name}")
     for spec in METHODS.values()
-    if spec is Noise or spec.__module__.startswith("labkit.methods") and not unasked(spec)
+    if spec is Noise or spec.__module__.startswith("labkit.methods")
     for control in fields(spec)
-    if (control.minimum, control.maximum) != (None, None)
+    if (control.minimum, control.maximum) != (None, None) and control.kind != "images"
 ]
 BY_NAME = {control.name: control for control in fields(Noise)}
 
 
 # What says how an initial picture is used takes a value beyond its default only where there is one.
-COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("canvas__skip", "canvas__init_scale")}
+COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("canvas__skip", "canvas__init_scale")} | {
+    "patches__smallest": {"patches__largest": 1.0}, "patches__largest": {"patches__smallest": 0.05}}
 
 
 def example(spec):
-    """Values of the fields that have no default. The picture is half dark, half light: it serves as a mask."""
+    """Values of the fields that have no default, or no use without a value. The picture is half dark, half light: it serves as
+    a mask."""
     given = {"text": "an apple", "image": Image.linear_gradient("L").resize((64, 64)).convert("RGB")}
-    return {c.name: given.get(c.kind, c.minimum) for c in fields(spec) if c.required}
+    return {c.name: given.get(c.kind, c.minimum) for c in fields(spec) if c.required or c.name == "style"}
 
 
 @pytest.mark.parametrize(("spec", "control"), BOUNDED)
@@ -244,12 +246,3 @@ def test_a_form_computes_what_is_set():
     assert look(lab) == (5, [(8, 5), (8, 5)]) and lab.asked == (Tally(words=("abc", "de")),)
     with pytest.raises(SpecError, match="Needy: needs table"):
         form(Needy)
-
-
-def test_what_no_control_holds_and_has_no_default_is_told():
-    class Several(Spec):
-        pages: tuple[Noise, ...] = Field(..., description="Runs")
-        more: tuple[Noise, ...] = Field((), description="Others")
-        name: str = Field(..., description="A name")
-
-    assert unasked(Several) == ["pages"] and unasked(Noise) == []
