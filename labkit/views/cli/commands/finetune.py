@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -69,15 +70,16 @@ def tune(spec, options) -> int:
         progress.close()
     print_table(data.counts())
     for line in data.notices() + unknown_labels(lab.clip, data):
-        say(f"note: {plain(line, LONG)}")
+        progress.note(f"note: {plain(line, LONG)}", once=True)
     say(str(reckon(spec, lab)))
     if options.plan:
         return DONE
-    result = Result(spec)
+    result, started = Result(spec), time.perf_counter()
     try:
         for step in train_to_disk(spec, lab, out, data=data):
             result.history = [dict(step.scores)]
             result.steps_done, result.n, result.finished = step.i + 1, step.n, step.last
+            result.seconds = time.perf_counter() - started
             progress(step, result)
     except KeyboardInterrupt:
         progress.close()
