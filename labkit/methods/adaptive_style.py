@@ -29,6 +29,8 @@ from labkit.image.colour import luminance, recoloured, with_luminance
 from labkit.image.style import PictureStyled, fitted_style, shares
 from labkit.loop import Made, Rng, Step, loop
 from labkit.models.adain import WAYS, padded
+from labkit.models.load import fingerprint
+from labkit.spec import SpecError
 
 LEAST = 16  # pixels: a convolution mirrors one cell of the features, of which there are four then
 
@@ -48,6 +50,9 @@ class AdaptiveStyle(PictureStyled):
 
     def run(self, lab, resume: dict | None = None) -> Iterator[Step]:
         eye, decoder = lab.perceptual, lab.adain
+        if decoder.config.eye not in ("", fingerprint(eye)):
+            raise SpecError("adain: this decoder reads the features of another perceptual net than the lab's; give the lab the "
+                            "net that it was trained with, or train one: python -m labkit train adain")
         device, content = next(decoder.parameters()).device, self.content.tensor()
 
         @torch.no_grad()
