@@ -84,12 +84,12 @@ class TrainAesthetic(Training):
         def step(i: int) -> Made:
             set_lr(optimiser, cosine(i, self.steps, self.lr, min(50, self.steps // 10 + 1)))
             clean = (bank.images(rng.np.integers(len(bank), size=self.batch)) + 1) / 2
+            if not clean.isfinite().all():
+                raise NonFiniteError("no longer a number: a scene's pixels; lower the learning rate")
             x = rungs(clean, rng)
             error = (x - clean.repeat_interleave(RUNGS, 0)).square().mean((1, 2, 3)).sqrt().view(-1, RUNGS)
             with torch.no_grad():
                 read = model.inputs(lab.clip, x.to(lab.device)).view(self.batch, RUNGS, -1)
-            if not (read.isfinite().all() and error.isfinite().all()):
-                raise NonFiniteError("no longer a number: what CLIP sees of the scenes; lower the learning rate")
             known.read = torch.cat([known.read, read.half()])
             known.error = torch.cat([known.error, error.to(lab.device)])
             for _ in range(self.updates):

@@ -63,7 +63,7 @@ SMALLEST = {
     "quantize.embedding.weight": torch.zeros(20, 16), "encoder.down.0.block.0.conv1.weight": torch.zeros(32, 32, 3, 3),
 }
 OTHERS = {
-    "a number": (lambda: 5, r"neither a taming VQGAN nor .*It holds\s+a number \(5\)"),
+    "a number": (lambda: 5, r"neither .*a taming VQGAN nor .*It holds\s+a number \(5\)"),
     "nothing": (lambda: None, r"It holds\s+nothing"),
     "an empty dictionary": (lambda: {}, r"It holds\s+nothing \(an empty dictionary\)"),
     "a tensor": (lambda: torch.zeros(2, 3), r"It holds\s+a tensor \(2, 3\)"),
