@@ -7,7 +7,8 @@
     made.table, made.figure(), made.told()
 
 A mode is a row of `MODES`: its cause, the number in which it shows, and a function of `labkit.evaluation.clinic_modes` that
-gives the numbers of the sick and of the healed run. "Shows" and "heals" are thresholds written down beforehand, no impressions.
+gives the numbers of the sick and of the healed run. "Shows" and "heals" are thresholds, no impressions; symptoms and thresholds
+were chosen by runs with the same seed.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def test_evaluate_takes_every_kind_that_has_figures(here, lab, monkeypatch, caps
     for name in kinds.evaluations():
         assert main(["evaluate", name]) == 0 and "50.0 %" in capsys.readouterr().out
         assert asked[-1] == (kinds.KINDS[name].evaluation, lab, kinds.KINDS[name].n)
-    assert main(["evaluate", "hat"]) == 2 and "is none of clip, vqgan" in capsys.readouterr().err
+    assert main(["evaluate", "hat"]) == 2 and "is none of clip, clip_check" in capsys.readouterr().err
     (here / "file").touch()
     assert main(["evaluate", "painting", "--out", "file"]) == 2 and "--out: file is a file" in capsys.readouterr().err
 
