@@ -158,8 +158,11 @@ def what_fits(pictures: int, owner: np.ndarray, texts: Sequence[str], match: np.
 @torch.no_grad()
 def tower_states(blip: BLIP, pairs: PairSet, cast) -> torch.Tensor:
     """The frozen tower's states of every picture (M, P, C), fp16 on the CPU."""
-    with cast:
-        return torch.cat([blip.net.states(blip.prepare(part.float() / 255)).half().cpu() for part in pairs.pictures.split(32)])
+    states = []
+    for part in pairs.pictures.split(32):
+        with cast:
+            states.append(blip.net.states(blip.prepare(part.float() / 255)))
+    return torch.cat([one.half().cpu() for one in states])  # outside: autocast takes no halves on a CPU
 
 
 def weights_of(net: BLIPNet, blip: BLIP, spec: Training) -> tuple[dict, dict]:

@@ -52,7 +52,7 @@ def shown(demo: gr.Blocks, prefix: str) -> dict[str, gr.components.Component]:
 
 def test_tabs_appear_and_the_apps_made_by_hand_stay_first(toys):
     titles = list(studio.tabs(tiny_lab()))
-    assert titles[:8] == ["Paint", "Diffuse", "Sketch", "Codes", "Lyrics", "Survey", "Similarity", "Latents"]
+    assert titles[:9] == ["Paint", "Diffuse", "Sketch", "Style", "Codes", "Lyrics", "Survey", "Similarity", "Latents"]
     assert {"Toy posterise", "Toy lightness"} <= set(titles)
     assert not {"Vqganclip", "Guided diffusion", "Prior sampling", "Key phrases", "Similarity matrix",
                 "Projection"} & set(titles), "they have an app"

@@ -95,7 +95,7 @@ def test_a_house_is_drawn_with_the_mouse_and_its_picture_goes_on(chromium, tmp_p
         assert not inked(ink, 0.5, 0.8) and inked(ink, 0.3, 0.8)
 
         live = page.locator("#sketch-live")
-        expect(live).to_contain_text("the last 20 of 25 steps are run")
+        expect(live).to_contain_text("the last 12 of 25 steps are run")
         page.locator("#sketch-control-strength input[type=range]").fill("0.4")
         expect(live).to_contain_text("Strength 0.4: the last 10 of 25 steps are run")
         page.locator("#sketch-look").click()

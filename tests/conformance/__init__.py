@@ -107,7 +107,7 @@ class TinyLab(Lab):
         super().__init__(device="cpu", precision="fp32")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(5)
-            clip, check = PocketCLIP(CLIP), CheckCLIP(CHECK)
+            clip = PocketCLIP(CLIP)
             vqgan = VQGAN(VQ).eval().requires_grad_(False)
             vqgan.codebook.normal_(generator=torch.Generator().manual_seed(5))
             diffusion = PocketDiffusion(DIFFUSION).eval().requires_grad_(False)
@@ -125,6 +125,7 @@ class TinyLab(Lab):
             adain = Decoder(DecoderConfig(channels=8, widths=(8, 8, 8))).eval().requires_grad_(False)
             transform_net = TransformNet(TransformNetConfig((8, 8, 8), 1)).eval().requires_grad_(False)
             aesthetic = AestheticHead(AESTHETIC).eval().requires_grad_(False)
+            check = CheckCLIP(CHECK)
         encoder, checker = (Encoder(net, SubwordTokenizer(tokenizer_json(), CLIP.context_length), CLIP.image_size, MEAN, STD,
                                     "tiny", unknown=unknown_words) for net in (clip, check))
         stable = roofed(tiny_parts(tokenizer_json()))

@@ -17,7 +17,7 @@ def test_it_learns_on_any_folder_and_leaves_out_what_cannot_be_opened(tiny, tmp_
         Image.linear_gradient("L").resize(size).save(tmp_path / f"{k}.png")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     picture = ImageInput.of(Image.radial_gradient("L"), 40, 24)
-    spec = TrainTransformNet(folder=str(tmp_path), picture=picture, steps=3, batch=2, precision="fp32")
+    spec = TrainTransformNet(pictures=str(tmp_path), picture=picture, steps=3, batch=2, precision="fp32")
     *_, last = spec.run(tiny)
     tensors, about = last.extras["weights"]()
     assert about["style"] == picture.sha256 and all(torch.isfinite(t).all() for t in tensors.values())
@@ -38,4 +38,4 @@ def test_what_is_no_style_and_no_folder_is_refused(tiny, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     for folder, wrong in ((tmp_path / "gone", "no such folder"), (tmp_path, "none of the pictures in .* can be opened")):
         with pytest.raises(SpecError, match=wrong):
-            next(iter(TrainTransformNet(folder=str(folder)).run(tiny)))
+            next(iter(TrainTransformNet(pictures=str(folder)).run(tiny)))

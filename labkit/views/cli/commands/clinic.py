@@ -15,7 +15,7 @@ from labkit.views.cli.terminal import DONE, FAILED, say
 
 @dataclass
 class ClinicOptions:
-    """Ten ways in which fine-tuning CLIP fails: each provoked, seen in a number, and healed with the same seed."""
+    """Ten ways in which fine-tuning CLIP fails: each provoked, seen in a number, and healed."""
 
     mode: Positional[Annotated[str | None, maybe("The failure; without one they are listed", "MODE")]] = None
     out: Annotated[str | None, maybe("The symptom and its course", "FILE.png")] = None
