@@ -157,7 +157,7 @@ def test_a_finger_draws_on_a_phone(chromium, tmp_path, address):
         assert inked(ink, 0.5, 0.15) and inked(ink, 0.25, 0.6) and not inked(ink, 0.5, 0.6)
         page.wait_for_timeout(500)  # sooner the browser takes it for the second tap of a double one
         page.locator("#sketch-run").tap()
-        expect(page.locator("#sketch-status")).to_contain_text("20 steps in")
+        expect(page.locator("#sketch-status")).to_contain_text("12 steps in")
         expect(page.locator("#sketch-picture img")).to_have_count(4)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.screenshot(path=str(tmp_path / "phone.png"), full_page=True)
@@ -193,7 +193,7 @@ def test_an_empty_pad_is_told_and_a_drawing_is_never_lost(chromium, tmp_path, ad
         assert (drawn(page) == ink).all()
         prompt.fill("a house")
         run.click()
-        expect(page.locator("#sketch-status")).to_contain_text("20 steps in")
+        expect(page.locator("#sketch-status")).to_contain_text("12 steps in")
         expect(alert).to_have_count(0)
         large = Image.new("RGB", (900, 600), "white")
         ImageDraw.Draw(large).ellipse((300, 150, 600, 450), outline="black", width=12)

@@ -55,7 +55,7 @@ SMOKE = {
     "11_sketches_to_pictures": [
         ("scales = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)", "scales = (1.0, 5.0)"),
         ("seed=1)", "seed=1, steps=3)"),
-        ("strengths = (0.3, 0.5, 0.65, 0.8, 0.9, 1.0)", "strengths = (0.6, 0.9)"),
+        ("strengths = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0)", "strengths = (0.6, 0.9)"),
         ("picture=sketch)", "picture=sketch, steps=4)"),
         ('{"prompt": words, "seed": (0, 1)}', '{"prompt": words[:2], "steps": (2,)}'),
         ('swept.sheet("seed", "prompt")', 'swept.sheet("steps", "prompt")'),
