@@ -57,7 +57,7 @@ class Weights(Spec):
     """What counts how much; each term is relative to its target."""
 
     content: float = Field(1.0, ge=0, le=1000, description="Weight of the content's features")
-    style: float = Field(6.0, ge=0, le=100_000, description="Weight of the style's statistics")
+    style: float = Field(4.0, ge=0, le=100_000, description="Weight of the style's statistics")
     tv: float = Field(0.3, ge=0, le=100, description="Weight of total variation: calm areas without speckle")
 
 

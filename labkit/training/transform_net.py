@@ -51,11 +51,11 @@ class TrainTransformNet(Training):
     scenes: Scenes = 10_000
     seed: Seed = 137
     preview_every: PreviewEvery = 250
-    look: str = Field("watercolour", max_length=40, description="The style: one of the world's, of many scenes")
+    look: str = Field("mosaic", max_length=40, description="The style: one of the world's, of many scenes")
     picture: ImageInput | None = Field(None, description="A picture of the style, instead of one of the world's")
     pictures: str = Field("", max_length=1000, description="Pictures to learn on, a folder, instead of the world's flat scenes")
     content: float = Field(1.0, ge=0, le=100, description="Weight of the content's distance")
-    style: float = Field(1.0, ge=0, le=1000, description="Weight of the distance of Gram matrices")
+    style: float = Field(10.0, ge=0, le=1000, description="Weight of the distance of Gram matrices")
     tv: float = Field(0.05, ge=0, le=10, description="Weight of the picture's total variation")
 
     @field_validator("look")
