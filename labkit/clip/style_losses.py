@@ -6,7 +6,9 @@
     tv            sum: Σ_d ‖∂_d y‖₂ over four directions d, not squared, as published: of one look it grows with the square
                   root of the number of pixels.  mean: Σ_d ‖∂_d y‖₂ / √N_d, which does not
 
-They come unweighted from `Objective.losses`; with several directions the first two are means by weight.
+They come unweighted from `Objective.losses`; with several directions the first two are means by weight. A whole picture that
+points the right way need not have the style: the smallest change that CLIP takes for it is found first. Views in perspective,
+small ones and nearly whole ones, are not so easily deceived, so most of the weight is theirs.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ class StylePatches(Spec):
     """How CLIP looks at parts of the picture."""
 
     number: int = Field(16, ge=0, le=256, description="Views a step; as published 64")
-    smallest: float = Field(0.4, ge=0.05, le=1, description="Side of the smallest view, as a share of the shorter side")
-    largest: float = Field(0.65, ge=0.05, le=1, description="Side of the largest; as published both 0.25, 128 of 512 pixels")
-    threshold: float = Field(0.7, ge=0, le=2, description="τ: a view whose loss is below it has no part in the step")
+    smallest: float = Field(0.35, ge=0.05, le=1, description="Side of the smallest view, as a share of the shorter side")
+    largest: float = Field(1.0, ge=0.05, le=1, description="Side of the largest; as published both 0.25, 128 of 512 pixels")
+    threshold: float = Field(0.3, ge=0, le=2, description="τ: a view with less loss has no part in the step; published 0.7")
     perspective: float = Field(0.5, ge=0, le=1, description="How far corners of a view are pulled inwards")
     black: bool = Field(False, description="Beside a view in perspective is black, as published; else what lies there")
     against: Literal["whole", "same"] = Field("whole", description="To the whole content, as published, or its same part")
@@ -45,9 +47,9 @@ class StylePatches(Spec):
 class StyleLosses(Spec):
     """What each loss counts."""
 
-    directional: float = Field(500.0, ge=0, le=1e6, description="The whole picture's direction")
+    directional: float = Field(250.0, ge=0, le=1e6, description="The whole picture's direction; published 500")
     patch: float = Field(9000.0, ge=0, le=1e6, description="The views' directions")
-    content: float = Field(150.0, ge=0, le=1e6, description="What the perceptual net reads of the content")
+    content: float = Field(300.0, ge=0, le=1e6, description="What the perceptual net reads of the content; published 150")
     tv: float = Field(2e-3, ge=0, le=1e6, description="Total variation")
     tv_kind: Literal["sum", "mean"] = Field("sum", description="sum: as published, more for larger pictures; mean: the same")
 

@@ -37,6 +37,7 @@ from labkit.weights import WeightsError
 from labkit.world import Scene, classes, render, sample_scene, words
 
 LESSONS, FIRST_LESSON = 16, 2000  # flat scenes of the training split that a style is learnt on
+LONGER = 2  # times as many steps as for one picture
 CELLS = "out/styling"  # where finished cells stay
 WAYS = ("learnt once", "by picture", "as it was", "the world's own")
 SEAM = 2  # pixels to either side of the middle that count as the seam
@@ -66,7 +67,7 @@ TEMPLATE = CLIPStyler(content=picture_of(lessons(1)[0]), text="a watercolour", w
 def learning(template: CLIPStyler = TEMPLATE, n: int = LESSONS) -> CLIPStyler:
     """A template that learns from n scenes at once."""
     first, *more = map(picture_of, lessons(n))
-    return template.but(content=first, also=tuple(more))
+    return template.but(content=first, also=tuple(more), steps=LONGER * template.steps)
 
 
 @dataclass(frozen=True)

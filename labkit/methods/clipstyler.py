@@ -46,8 +46,8 @@ class StyleWords(Spec):
 class StyleOptimiser(Spec):
     """How StyleNet learns."""
 
-    lr: float = Field(5e-3, gt=0, le=0.1, description="Adam's learning rate; as published 5e-4")
-    halve_every: int = Field(100, ge=1, le=100_000, description="Steps after which the rate is halved")
+    lr: float = Field(7e-3, gt=0, le=0.1, description="Adam's learning rate; as published 5e-4")
+    halve_every: int = Field(80, ge=1, le=100_000, description="Steps after which the rate is halved")
     width: int = Field(0, ge=0, le=64, description="StyleNet's channels, published 16; 0: 8 for small pictures, else 16")
     start: Literal["content", "noise"] = Field("content", description="StyleNet's first picture; as published noise")
     batch: int = Field(4, ge=1, le=64, description="Pictures a step, where there are more than one")
