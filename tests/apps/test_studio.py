@@ -33,7 +33,8 @@ from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 
 ENDPOINTS = ["/captions", "/codes", "/diffuse", "/inpainting", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe",
-             "/similarity", "/sketch", "/strength_shown", "/text_to_image"]
+             "/similarity", "/sketch", "/strength_shown", "/style_by_attention", "/style_by_picture", "/style_by_words",
+             "/text_to_image"]
 QUICK = {"steps": 4, "cutouts__cutn": 2, "canvas__width": 32, "canvas__height": 32, "preview_every": 1}
 
 

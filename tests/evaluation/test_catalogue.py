@@ -26,7 +26,7 @@ SMALL = {
     "range": {"prompts": 1, "steps": 2}, "excerpts": {"songs": 2, "steps": 2}, "ways": {"prompts": 20, "steps": 2},
     "generation": {"n": 20, "draws": 20},
     "conditioning": {"steps": 2, "batch": 8, "scenes": 32, "seeds": (71,), "n": 2},
-    "sketching": {"sketches": 2, "strengths": (0.1, 0.8), "guidances": (1.0, 2.0), "seeds": 1},
+    "sketching": {"sketches": 2, "strengths": (0.1, 0.5), "guidances": (1.0, 2.0), "seeds": 1},
     "sketch-quality": {"sketches": 2, "seeds": 1}, "generators": {"sketches": 2},
     "styling": {"scenes": 2, "by_picture": 0, "halves": 2, "steps": 2},
     "enhancing": {"scenes": 2, "compared": 1},
