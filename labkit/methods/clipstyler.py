@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -66,13 +66,22 @@ LEAST = 16  # pixels of a side: below, the deepest layers of a VGG have nothing 
 LONG = 3  # a picture this much longer than wide looks squashed to CLIP, which reads squares
 
 
+def _something(width: int, height: int) -> Image.Image:
+    """Sky, ground and a thing between: to CLIP a grey gradient has no direction to go."""
+    picture = Image.new("RGB", (width, height), (120, 190, 240))
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, height * 2 // 3, width, height), fill=(90, 170, 80))
+    pen.ellipse((width // 3, height // 4, width * 2 // 3, height * 3 // 4), fill=(210, 40, 40))
+    return picture
+
+
 class CLIPStyler(Method):
     """Give a picture a style that words name."""
 
     needs: ClassVar[tuple[str, ...]] = ("guide", "perceptual")
     score: ClassVar[str | None] = "direction"
     example: ClassVar[dict[str, Any]] = {
-        "content": ImageInput.of(Image.radial_gradient("L").convert("RGB"), 24, 16), "text": "a watercolour", "steps": 4,
+        "content": ImageInput.of(_something(24, 16), 24, 16), "text": "a watercolour", "steps": 4,
         "preview_every": 2, "patches": {"number": 2}}
 
     content: ImageInput = Field(..., description="Picture to give a style to")
