@@ -67,6 +67,7 @@ PUBLISHED: dict[str, Any] = {
     "losses": StyleLosses(directional=500, patch=9000, content=150, tv=2e-3, tv_kind="sum"),
     "output": StyleOutput(contrast=1.5, stretch=True)}
 
+FEATHER = 1 / 8  # of the shorter side, that a mask's edge reaches: with less the seam is sharper than the place without one
 LEAST = 16  # pixels of a side: below, the deepest layers of a VGG have nothing to read
 FLAT = 0.05  # of the content's total variation: what is left of a picture that has become one colour
 GONE = "the picture has become one colour; give losses.content more weight, or optimiser.lr a lower value or more warm_up"
@@ -199,7 +200,7 @@ def places_of(styles: tuple[Style, ...]) -> list[tuple[int, ...]]:
 
 def share_of(styles: tuple[Style, ...], height: int, width: int) -> Tensor:
     """(places, H, W): what share of every pixel each place's picture has."""
-    by_style = shares(styles, height, width)
+    by_style = shares(styles, height, width, FEATHER)
     return torch.stack([by_style[list(place)].sum(0) for place in places_of(styles)])
 
 
