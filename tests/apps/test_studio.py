@@ -32,8 +32,8 @@ from labkit.views.gradio.page import flat_of, spec_from
 from labkit.weights import WeightsError
 from tests.apps.support import Slow, tiny_lab
 
-ENDPOINTS = ["/captions", "/codes", "/diffuse", "/inpainting", "/occlusion_map", "/paint", "/phrases", "/projection", "/recipe",
-             "/similarity", "/sketch", "/strength_shown", "/text_to_image"]
+ENDPOINTS = ["/captions", "/clipstyler", "/codes", "/diffuse", "/inpainting", "/occlusion_map", "/paint", "/phrases",
+             "/projection", "/recipe", "/similarity", "/sketch", "/strength_shown", "/text_to_image"]
 QUICK = {"steps": 4, "cutouts__cutn": 2, "canvas__width": 32, "canvas__height": 32, "preview_every": 1}
 
 

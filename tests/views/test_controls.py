@@ -44,8 +44,9 @@ def test_bounds_are_the_spec_s(spec, control):
     for bound, outwards in ((control.minimum, -1), (control.maximum, 1)):
         if bound is None:
             continue
-        if control.kind == "text":
-            inside, outside = "a" * bound, "a" * (bound + outwards)
+        if control.kind in ("text", "images"):  # their length, their number
+            one = "a" if control.kind == "text" else (example(spec)[next(c.name for c in fields(spec) if c.kind == "image")],)
+            inside, outside = one * bound, one * (bound + outwards)
         else:
             inside, outside = bound, bound + outwards * control.step
         build(spec, {**example(spec), **COMPANIONS.get(control.name, {}), control.name: inside})
