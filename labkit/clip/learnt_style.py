@@ -82,28 +82,14 @@ class LearntStyle:
         return to_pil((output or StyleOutput()).of(x, self.paint(x)))
 
     def mixed(self, other: LearntStyle, share: float = 0.5) -> LearntStyle:
-        """1 − `share` of this style and `share` of another, of any widths. Raises ValueError for a share outside 0 to 1."""
+        """1 − `share` of this style and `share` of another, of any widths. Raises ValueError for a share outside 0 to 1.
+
+        Their pictures are mixed and not their weights: half-way between the weights of two nets that began alike most pictures
+        had neither style (131 of 560 had, on the pocket models), half-way between their pictures most had one (413)."""
         if not 0 <= share <= 1:
             raise ValueError(f"share: {share!r} must lie between 0, this style alone, and 1, the other alone")
         weights = (*(w * (1 - share) for w in self.weights), *(w * share for w in other.weights))
         return LearntStyle(self.nets + other.nets, weights, self.about + other.about)
-
-    def between(self, other: LearntStyle, share: float = 0.5) -> LearntStyle:
-        """Likewise, but mixed in the nets' weights: one net, and a look between the two where both were learnt from one start
-        (the same seed and width). Raises `WeightsError` where they were not."""
-        if len(self.nets) + len(other.nets) != 2:
-            raise WeightsError("between: takes two styles of one net each; mix mixed ones with `mixed`")
-        (mine, theirs), (a, b) = (self.nets[0], other.nets[0]), (self.about[0], other.about[0])
-        if mine.config != theirs.config:
-            raise WeightsError(f"between: the nets are {mine.config.width} and {theirs.config.width} channels wide; learn both "
-                               "with one optimiser.width and start, or use `mixed`")
-        if a.get("seed") != b.get("seed"):
-            raise WeightsError(f"between: learnt from the seeds {a.get('seed')} and {b.get('seed')}, so their weights have "
-                               "nothing in common; learn both from one seed, or use `mixed`")
-        state = {key: torch.lerp(value, theirs.state_dict()[key], float(share)) for key, value in mine.state_dict().items()}
-        net = deepcopy(mine)
-        net.load_state_dict(state)
-        return LearntStyle.of(net, {**a, "styles": [f"{1 - share:g} {self.called}", f"{share:g} {other.called}"]})
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write it as safetensors, whole or not at all. Raises `WeightsError` for a mixed one."""

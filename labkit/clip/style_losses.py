@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from labkit.clip.directions import unit
@@ -37,11 +37,10 @@ class StylePatches(Spec):
     black: bool = Field(False, description="Beside a view in perspective is black, as published; else what lies there")
     against: Literal["whole", "same"] = Field("whole", description="To the whole content, as published, or its same part")
 
-    @model_validator(mode="after")
-    def _in_order(self):
-        if self.smallest > self.largest:
-            raise ValueError(f"smallest: {self.smallest} is more than largest, {self.largest}")
-        return self
+    @property
+    def sides(self) -> tuple[float, float]:
+        """The smaller and the larger side, whichever field names it."""
+        return min(self.smallest, self.largest), max(self.smallest, self.largest)
 
 
 class StyleLosses(Spec):
@@ -98,7 +97,7 @@ class Objective:
         size, p = self.guide.size, self.patches
         parts = [_at_side(y, size)]
         if n:
-            views = draw_views(n, len(y), *y.shape[-2:], (p.smallest, p.largest), p.perspective, rng, p.black)
+            views = draw_views(n, len(y), *y.shape[-2:], p.sides, p.perspective, rng, p.black)
             parts.append(look(y, views, size).clamp(0, 1))
         whole, *rest = self.guide.encode_image(torch.cat(parts)).split([len(y), len(y) * n] if n else [len(y)])
         if not n:

@@ -170,7 +170,7 @@ def generators_on_sketches(lab, n_jobs: int, sketches: int = 100) -> Found:
 
 
 @named("styling", styling.TEMPLATE)
-def styling_by_words(lab, n_jobs: int, scenes: int = 100, by_picture: int = 8, halves: int = 40,
+def styling_by_words(lab, n_jobs: int, scenes: int = 100, by_picture: int = 25, halves: int = 40,
                      steps: int = styling.TEMPLATE.steps) -> Found:
     """Style thesis: does CLIPstyler give a picture the style that words name, and leave its subject?"""
     made = styling.measure_styling(lab, scenes, by_picture, halves, styling.TEMPLATE.but(steps=steps), n_jobs=n_jobs)

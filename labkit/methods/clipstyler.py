@@ -27,7 +27,7 @@ from torch import Tensor
 
 from labkit.clip.directions import Templates, picture_direction, templates_for, text_direction
 from labkit.clip.learnt_style import LearntStyle, StyleOutput, laid_over
-from labkit.clip.style_losses import Objective, StyleLosses, StylePatches
+from labkit.clip.style_losses import Objective, StyleLosses, StylePatches, total_variation
 from labkit.image import ImageInput, to_pil
 from labkit.image.style import Style, check_styles, shares
 from labkit.loop import Made, NonFiniteError, Rng, Step, loop
@@ -47,22 +47,30 @@ class StyleOptimiser(Spec):
     """How StyleNet learns."""
 
     lr: float = Field(7e-3, gt=0, le=0.1, description="Adam's learning rate; as published 5e-4")
-    halve_every: int = Field(80, ge=1, le=100_000, description="Steps after which the rate is halved")
+    halve_every: int = Field(120, ge=1, le=100_000, description="Steps after which the rate is halved")
+    warm_up: int = Field(20, ge=0, le=10_000, description="Steps over which the rate rises: without, dark styles go flat")
     width: int = Field(0, ge=0, le=64, description="StyleNet's channels, published 16; 0: 8 for small pictures, else 16")
     start: Literal["content", "noise"] = Field("content", description="StyleNet's first picture; as published noise")
     batch: int = Field(4, ge=1, le=64, description="Pictures a step, where there are more than one")
+
+    def share_at(self, step: int) -> float:
+        """The share of the rate that a step gets, the first being 0."""
+        return 0.5 ** (step // self.halve_every) * min(1.0, (step + 1) / max(1, self.warm_up))
 
 
 # What the published code does with a picture of 512 × 512: `CLIPStyler(content=…, text=…, **PUBLISHED)`.
 PUBLISHED: dict[str, Any] = {
     "steps": 200, "words": StyleWords(source="a Photo"),
-    "optimiser": StyleOptimiser(lr=5e-4, halve_every=100, width=16, start="noise"),
+    "optimiser": StyleOptimiser(lr=5e-4, halve_every=100, warm_up=0, width=16, start="noise"),
     "patches": StylePatches(number=64, smallest=0.25, largest=0.25, threshold=0.7, perspective=0.5, black=True,
                             against="whole"),
     "losses": StyleLosses(directional=500, patch=9000, content=150, tv=2e-3, tv_kind="sum"),
     "output": StyleOutput(contrast=1.5, stretch=True)}
 
+FEATHER = 1 / 8  # of the shorter side, that a mask's edge reaches: with less the seam is sharper than the place without one
 LEAST = 16  # pixels of a side: below, the deepest layers of a VGG have nothing to read
+FLAT = 0.05  # of the content's total variation: what is left of a picture that has become one colour
+GONE = "the picture has become one colour; give losses.content more weight, or optimiser.lr a lower value or more warm_up"
 LONG = 3  # a picture this much longer than wide looks squashed to CLIP, which reads squares
 
 
@@ -125,9 +133,9 @@ class CLIPStyler(Method):
         config = StyleNetConfig(width, self.optimiser.start == "content")
         nets = torch.nn.ModuleList(StyleNet.drawn(config, seed) for _ in places).to(x.device)
         adam = torch.optim.Adam(nets.parameters(), lr=self.optimiser.lr)
-        slower = torch.optim.lr_scheduler.StepLR(adam, self.optimiser.halve_every, 0.5)
-        contents = aims[0].content(x)
-        notices = (*self.notices(guide), *of_content(x[:1]))
+        slower = torch.optim.lr_scheduler.LambdaLR(adam, self.optimiser.share_at)
+        contents, contents_tv = aims[0].content(x), float(total_variation(x, self.losses.tv_kind))
+        notices = [*self.notices(guide), *of_content(x[:1])]
         abouts = [{"styles": [self.all_styles[k].called for k in place], "source": self.words.source, "seed": self.seed,
                    "guide": {"name": guide.name, "sha256": fingerprint(guide.model)}, "steps": self.steps,
                    "size": [self.content.width, self.content.height], "pictures": len(x)} for place in places]
@@ -146,12 +154,14 @@ class CLIPStyler(Method):
                 for name, value in {"loss": loss, **losses}.items():
                     scores[name] = scores.get(name, 0.0) + float(value.detach()) / len(aims)
             scores["direction"] = 1 - scores.pop("directional")
+            if scores["tv"] < FLAT * contents_tv and GONE not in notices:
+                notices.append(GONE)
             if not all(torch.isfinite(p.grad).all() for p in nets.parameters()):
                 raise NonFiniteError(f"the gradient is no longer a number; lower optimiser.lr (now {self.optimiser.lr})")
             adam.step()
             slower.step()
             return Made(scores, lambda: to_pil(self.output.of(x[:1], styled())), {
-                "notices": notices, "learnt": tuple(map(LearntStyle.of, nets, abouts))})
+                "notices": tuple(notices), "learnt": tuple(map(LearntStyle.of, nets, abouts))})
 
         @torch.no_grad()
         def styled() -> Tensor:
@@ -199,7 +209,7 @@ def places_of(styles: tuple[Style, ...]) -> list[tuple[int, ...]]:
 
 def share_of(styles: tuple[Style, ...], height: int, width: int) -> Tensor:
     """(places, H, W): what share of every pixel each place's picture has."""
-    by_style = shares(styles, height, width)
+    by_style = shares(styles, height, width, FEATHER)
     return torch.stack([by_style[list(place)].sum(0) for place in places_of(styles)])
 
 

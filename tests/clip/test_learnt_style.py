@@ -77,16 +77,6 @@ def test_mixed_styles_are_mixed_as_pictures_whatever_their_widths():
         a.mixed(b, 2)
 
 
-def test_between_two_of_one_start_there_are_nets():
-    a, b = learnt(0), learnt(1)
-    ends = [a.between(b, share).paint(picture()) for share in (0, 1)]
-    assert torch.equal(ends[0], a.paint(picture())) and torch.allclose(ends[1], b.paint(picture()), atol=1e-6)
-    with pytest.raises(WeightsError, match="2 and 4 channels wide"):
-        a.between(learnt(0, 4))
-    with pytest.raises(WeightsError, match="seeds 3 and 4"):
-        a.between(learnt(0, seed=4))
-
-
 def test_what_is_no_style_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     with pytest.raises(WeightsNotFound):

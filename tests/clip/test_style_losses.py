@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from labkit.clip.style_losses import Objective, StyleLosses, StylePatches, total_variation
-from labkit.spec import SpecError
 
 
 class Eye:
@@ -110,6 +109,5 @@ def test_the_directional_loss_is_linear_in_the_directions_and_the_patch_loss_is_
     assert float(mixed["directional"]) == pytest.approx(1 - float(whole[0] / whole.norm() @ summed), abs=2e-3)
 
 
-def test_smallest_above_largest_is_refused():
-    with pytest.raises(SpecError, match="smallest: 0.5 is more than largest, 0.3"):
-        StylePatches(smallest=0.5, largest=0.3)
+def test_sides_are_in_order_whichever_is_named_the_smaller():
+    assert StylePatches(smallest=0.5, largest=0.3).sides == StylePatches(smallest=0.3, largest=0.5).sides == (0.3, 0.5)

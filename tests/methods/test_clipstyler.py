@@ -8,7 +8,7 @@ from PIL import Image
 from labkit.clip.learnt_style import LearntStyle, StyleOutput
 from labkit.image import ImageInput, to_tensor
 from labkit.image.style import Style
-from labkit.methods.clipstyler import PUBLISHED, CLIPStyler, places_of, restyled, share_of
+from labkit.methods.clipstyler import PUBLISHED, CLIPStyler, StyleOptimiser, places_of, restyled, share_of
 from labkit.runs.result import collect
 from labkit.spec import SpecError
 
@@ -19,7 +19,7 @@ CONTENT = ImageInput.of(PIXELS, 26, 18)
 
 def styler(**changes) -> CLIPStyler:
     values = {"content": CONTENT, "text": "a watercolour", "steps": 3, "patches": {"number": 2},
-              "optimiser": {"width": 2, "lr": 0.05}}
+              "optimiser": {"width": 2, "lr": 0.05, "warm_up": 0}}
     return CLIPStyler(**{**values, **changes})
 
 
@@ -56,17 +56,23 @@ def test_a_request_never_starts_from_the_style_of_the_one_before(tiny):
     assert last(styler(text="a mosaic"), tiny).image.tobytes() == alone
 
 
-def test_all_styles_begin_at_one_start_so_that_they_can_be_mixed(tiny):
+def test_all_styles_of_a_seed_begin_at_one_start(tiny):
     a, b = (last(styler(text=text, steps=1, optimiser={"width": 2, "lr": 1e-9}), tiny).extras["learnt"][0]
             for text in ("a mosaic", "an oil painting"))
     assert torch.allclose(a.nets[0].enter.weight, b.nets[0].enter.weight, atol=1e-6)
-    assert a.between(b).paint(CONTENT.tensor()).shape == CONTENT.tensor().shape
 
 
 def test_the_rate_is_halved_after_a_step_and_not_before_it(tiny):
     """The published code steps its scheduler before its optimiser: torch warns, and our warnings are errors."""
-    states = [step.state()["parts"] for step in styler(steps=4, optimiser={"width": 2, "halve_every": 2, "lr": 0.01}).run(tiny)]
+    states = [step.state()["parts"] for step in styler(steps=4, optimiser={"width": 2, "halve_every": 2, "lr": 0.01,
+                                                                                          "warm_up": 0}).run(tiny)]
     assert [s["adam"]["param_groups"][0]["lr"] for s in states] == [0.01, 0.005, 0.005, 0.0025]
+
+
+def test_the_rate_rises_over_the_first_steps_and_is_halved_later():
+    rate = StyleOptimiser(warm_up=4, halve_every=10)
+    assert [rate.share_at(i) for i in (0, 1, 3, 9, 10, 25)] == [0.25, 0.5, 1, 1, 0.5, 0.25]
+    assert StyleOptimiser(warm_up=0).share_at(0) == 1
 
 
 @pytest.mark.parametrize("steps", [1, 3, 7])
@@ -136,6 +142,12 @@ def test_unknown_words_one_colour_and_long_pictures_are_notices(tiny):
     assert any("300 × 20" in line for line in long.notices) and long.image.size == (300, 20)
     same = collect(styler(text="a painting", words={"source": "A painting"}), tiny)
     assert any("no direction leads there" in line for line in same.notices) and same.finished, "no 0 / 0"
+
+
+def test_a_picture_that_became_one_colour_is_a_notice(tiny):
+    heavy = styler(steps=30, losses={"tv": 1e6, "content": 0, "patch": 0}, optimiser={"width": 2, "lr": 0.1, "warm_up": 0})
+    assert any("has become one colour" in line for line in collect(heavy, tiny).notices)
+    assert not any("one colour" in line for line in collect(styler(), tiny).notices)
 
 
 def test_a_transparent_content_lies_on_white(tiny):

@@ -24,14 +24,13 @@ BOUNDED = [
     for spec in METHODS.values()
     if spec is Noise or spec.__module__.startswith("labkit.methods")
     for control in fields(spec)
-    if (control.minimum, control.maximum) != (None, None) and control.kind != "images"
+    if (control.minimum, control.maximum) != (None, None)
 ]
 BY_NAME = {control.name: control for control in fields(Noise)}
 
 
 # What says how an initial picture is used takes a value beyond its default only where there is one.
-COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("canvas__skip", "canvas__init_scale")} | {
-    "patches__smallest": {"patches__largest": 1.0}, "patches__largest": {"patches__smallest": 0.05}}
+COMPANIONS = {name: {"canvas__init": Image.new("RGB", (64, 64))} for name in ("canvas__skip", "canvas__init_scale")}
 
 
 def example(spec):
@@ -46,8 +45,9 @@ def test_bounds_are_the_spec_s(spec, control):
     for bound, outwards in ((control.minimum, -1), (control.maximum, 1)):
         if bound is None:
             continue
-        if control.kind == "text":
-            inside, outside = "a" * bound, "a" * (bound + outwards)
+        if control.kind in ("text", "images"):  # their length, their number
+            one = "a" if control.kind == "text" else (example(spec)[next(c.name for c in fields(spec) if c.kind == "image")],)
+            inside, outside = one * bound, one * (bound + outwards)
         else:
             inside, outside = bound, bound + outwards * control.step
         build(spec, {**example(spec), **COMPANIONS.get(control.name, {}), control.name: inside})
